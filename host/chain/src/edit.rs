@@ -1,0 +1,233 @@
+//! Edits that a plugin makes to heads and attributes: checked, bounded, and undone when the plugin
+//! fails and its policy says that the request goes on without it.
+
+use crate::exchange::{Exchange, HeadLimits, Target};
+use crate::{Fields, Phase, Value};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// Why an edit or a question was refused. Mirrors the contract's `error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The function makes no sense in this phase.
+    #[error("not possible in this phase")]
+    WrongPhase,
+    /// Not a field, attribute or metric name.
+    #[error("not a valid name")]
+    InvalidName,
+    /// Not a field value.
+    #[error("not a valid value")]
+    InvalidValue,
+    /// An argument is out of range.
+    #[error("argument out of range")]
+    InvalidArgument,
+    /// The host keeps this name for itself.
+    #[error("the proxy keeps this for itself")]
+    Forbidden,
+    /// A bound was reached.
+    #[error("a limit was reached")]
+    LimitReached,
+}
+
+/// One edit of a head's fields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit<'a> {
+    /// Set to one value.
+    Set(&'a str, &'a [u8]),
+    /// Add a value.
+    Append(&'a str, &'a [u8]),
+    /// Remove all values.
+    Remove(&'a str),
+}
+
+/// What it takes to undo an edit.
+#[derive(Debug)]
+pub(crate) enum Undo {
+    Fields(Target, HeaderName, Vec<HeaderValue>),
+    Status(StatusCode),
+    Attribute(Box<str>, Option<Value>),
+}
+
+/// Fields that frame the message or the connection. A plugin that could set them could split
+/// requests; the proxy sets them itself.
+const KEPT: [&str; 10] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+impl Exchange {
+    /// Edit the fields of the request or response head.
+    ///
+    /// # Errors
+    /// The edit changed nothing: the head cannot be edited in this phase, the name or value is not
+    /// one, the field is one that the proxy keeps, or the head would grow beyond its limits.
+    pub fn edit(&mut self, target: Target, edit: &Edit<'_>) -> Result<(), Refusal> {
+        let limits = self.limits;
+        let (name, value) = match edit {
+            Edit::Set(name, value) | Edit::Append(name, value) => (name, Some(*value)),
+            Edit::Remove(name) => (name, None),
+        };
+        self.editable(target)?;
+        let name = field_name(name)?;
+        let value = value.map(field_value).transpose()?;
+        let undo = self.undo.is_some();
+        let head = self.fields_mut(target).ok_or(Refusal::WrongPhase)?;
+        if let Some(value) = &value {
+            within(&limits, &*head, &name, value, matches!(edit, Edit::Set(..)))?;
+        }
+        let old = undo.then(|| head.fields().get_all(&name).iter().cloned().collect());
+        if let Some(old) = old {
+            let undo = Undo::Fields(target, name.clone(), old);
+            self.remember(undo);
+        }
+        let Some(head) = self.fields_mut(target) else {
+            return Err(Refusal::WrongPhase);
+        };
+        match (edit, value) {
+            (Edit::Set(..), Some(value)) => head.set(name, value),
+            (Edit::Append(..), Some(value)) => head.append(name, value),
+            _ => head.remove(&name),
+        }
+        Ok(())
+    }
+
+    /// Change the status of the response.
+    ///
+    /// # Errors
+    /// No response in this phase, a status outside 200–599, or one whose rules about a body differ
+    /// from the present one's (204 and 304 have none).
+    pub fn set_status(&mut self, status: u16) -> Result<(), Refusal> {
+        self.editable(Target::Response)?;
+        let status = StatusCode::from_u16(status)
+            .ok()
+            .filter(|s| (200..600).contains(&s.as_u16()))
+            .ok_or(Refusal::InvalidArgument)?;
+        let head = self.response.as_deref_mut().ok_or(Refusal::WrongPhase)?;
+        let old = head.status();
+        if bodiless(old) != bodiless(status) {
+            return Err(Refusal::InvalidArgument);
+        }
+        head.set_status(status);
+        self.remember(Undo::Status(old));
+        Ok(())
+    }
+
+    /// Set an attribute.
+    ///
+    /// # Errors
+    /// The name is built in or not a name, or the exchange has too many attributes.
+    pub fn set_attribute(&mut self, name: &str, value: Value) -> Result<(), Refusal> {
+        if crate::exchange::is_built_in(name) {
+            return Err(Refusal::Forbidden);
+        }
+        let old = self.attributes.set(name, value)?;
+        if self.undo.is_some() {
+            self.remember(Undo::Attribute(name.into(), old));
+        }
+        Ok(())
+    }
+
+    /// Forget earlier edits, and remember from now on if `undoable`.
+    pub(crate) fn begin_edits(&mut self, undoable: bool) {
+        match (&mut self.undo, undoable) {
+            (Some(list), true) => list.clear(),
+            (slot, true) => *slot = Some(Vec::new()),
+            (slot, false) => *slot = None,
+        }
+    }
+
+    /// Undo the edits since [`Exchange::begin_edits`].
+    pub(crate) fn undo_edits(&mut self) {
+        for undo in self.undo.take().into_iter().flatten().rev() {
+            match undo {
+                Undo::Attribute(name, old) => self.attributes.restore(&name, old),
+                Undo::Status(status) => {
+                    if let Some(head) = self.response.as_deref_mut() {
+                        head.set_status(status);
+                    }
+                }
+                Undo::Fields(target, name, values) => {
+                    if let Some(head) = self.fields_mut(target) {
+                        head.remove(&name);
+                        for value in values {
+                            head.append(name.clone(), value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, undo: Undo) {
+        if let Some(list) = &mut self.undo {
+            list.push(undo);
+        }
+    }
+
+    fn editable(&self, target: Target) -> Result<(), Refusal> {
+        let phase = match target {
+            Target::Request => Phase::RequestHead,
+            Target::Response => Phase::ResponseHead,
+        };
+        if self.phase == Some(phase) {
+            Ok(())
+        } else {
+            Err(Refusal::WrongPhase)
+        }
+    }
+
+    fn fields_mut(&mut self, target: Target) -> Option<&mut dyn Fields> {
+        match target {
+            Target::Request => Some(&mut *self.request as &mut dyn Fields),
+            Target::Response => self.response.as_deref_mut().map(|r| r as &mut dyn Fields),
+        }
+    }
+}
+
+/// Whether a response with this status never has a body (RFC 9110 §6.4.1).
+fn bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+pub(crate) fn field_name(name: &str) -> Result<HeaderName, Refusal> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refusal::InvalidName)?;
+    if KEPT.contains(&name.as_str()) {
+        return Err(Refusal::Forbidden);
+    }
+    Ok(name)
+}
+
+pub(crate) fn field_value(value: &[u8]) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_bytes(value).map_err(|_| Refusal::InvalidValue)
+}
+
+/// Whether the head stays within its limits with this field.
+fn within(
+    limits: &HeadLimits,
+    head: &dyn Fields,
+    name: &HeaderName,
+    value: &HeaderValue,
+    replaces: bool,
+) -> Result<(), Refusal> {
+    let fields = head.fields();
+    let count = fields.len() + usize::from(!(replaces && fields.contains_key(name)));
+    let mut bytes = name.as_str().len() + value.len();
+    // A head that is far from its limit in count cannot be near it in bytes unless a value is large.
+    if bytes > limits.bytes / 64 || count > 32 {
+        bytes += fields
+            .iter()
+            .map(|(n, v)| n.as_str().len() + v.len())
+            .sum::<usize>();
+    }
+    if count > limits.count || bytes > limits.bytes {
+        return Err(Refusal::LimitReached);
+    }
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! One request and its response, as plugins see them.
+
+use crate::edit::{Undo, field_name, field_value};
+use crate::{Attributes, Phase, Refusal, RequestHead, ResponseHead, Value};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// One request and its response.
+///
+/// The data path owns it, moves the heads in before it runs the chain and takes them out after.
+pub struct Exchange {
+    /// The phase whose plugins are being called; `None` outside the chain.
+    pub phase: Option<Phase>,
+    /// The request's head.
+    pub request: Box<dyn RequestHead>,
+    /// The response's head, from [`Phase::ResponseHead`] on.
+    pub response: Option<Box<dyn ResponseHead>>,
+    /// What a plugin wants to answer; taken by the chain.
+    pub reply: Option<Reply>,
+    /// Typed values of plugins.
+    pub attributes: Attributes,
+    /// What the proxy knows of the exchange.
+    pub facts: Facts,
+    /// What plugins decided, other than to go on: for the access log.
+    pub notes: Vec<Note>,
+    /// How large heads may become.
+    pub limits: HeadLimits,
+    pub(crate) undo: Option<Vec<Undo>>,
+}
+
+/// Which head an edit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The request's.
+    Request,
+    /// The response's.
+    Response,
+}
+
+/// What the proxy knows of an exchange; plugins read it as built-in attributes.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The client, taken from forwarding fields only where the listener trusts the peer. `None` on a
+    /// Unix socket.
+    pub client: Option<SocketAddr>,
+    /// Who is connected. `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The request's id, as sent upstream in `x-request-id`.
+    pub request_id: Box<str>,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The host asked for: lower case, no port.
+    pub host: Box<str>,
+    /// Such as `HTTP/1.1`.
+    pub protocol: &'static str,
+    /// The upstream that answered, or that was asked last.
+    pub upstream: Option<Arc<str>>,
+}
+
+/// Bounds of a head that a plugin edits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Fields.
+    pub count: usize,
+    /// Bytes of all names and values.
+    pub bytes: usize,
+}
+
+/// A decision of a plugin other than to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The plugin.
+    pub plugin: Arc<str>,
+    /// The phase.
+    pub phase: Phase,
+    /// `respond`, or the kind of failure such as `trap`.
+    pub what: &'static str,
+}
+
+/// A response that the proxy gives by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The status, 200–599.
+    pub status: StatusCode,
+    /// The fields, without those that frame the message.
+    pub headers: HeaderMap,
+    /// The body; the data path adds its length.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The largest body that a plugin can reply with.
+    pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+    /// A reply with a line of text.
+    pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        Reply {
+            status,
+            headers,
+            body: body.into(),
+        }
+    }
+
+    /// What a plugin asked for, checked.
+    ///
+    /// # Errors
+    /// A status outside 200–599, a field that is not one or that the proxy keeps, too many fields, a
+    /// body over [`Reply::BODY_BYTES_MAX`] or one with a status that has none.
+    pub fn checked<'a>(
+        status: u16,
+        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        body: &[u8],
+        limits: HeadLimits,
+    ) -> Result<Reply, Refusal> {
+        let status = StatusCode::from_u16(status)
+            .ok()
+            .filter(|s| (200..600).contains(&s.as_u16()))
+            .ok_or(Refusal::InvalidArgument)?;
+        if body.len() > Self::BODY_BYTES_MAX {
+            return Err(Refusal::LimitReached);
+        }
+        let without_body = matches!(
+            status,
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        if without_body && !body.is_empty() {
+            return Err(Refusal::InvalidArgument);
+        }
+        let mut headers = HeaderMap::new();
+        let mut bytes = 0;
+        for (name, value) in fields {
+            bytes += name.len() + value.len();
+            if headers.len() >= limits.count || bytes > limits.bytes {
+                return Err(Refusal::LimitReached);
+            }
+            headers.append(field_name(name)?, field_value(value)?);
+        }
+        Ok(Reply {
+            status,
+            headers,
+            body: Bytes::copy_from_slice(body),
+        })
+    }
+}
+
+impl Exchange {
+    /// An exchange at its start.
+    pub fn new(request: Box<dyn RequestHead>, facts: Facts, limits: HeadLimits) -> Exchange {
+        Exchange {
+            phase: None,
+            request,
+            response: None,
+            reply: None,
+            attributes: Attributes::default(),
+            facts,
+            notes: Vec::new(),
+            limits,
+            undo: None,
+        }
+    }
+
+    /// The fields of a head, where there is one.
+    pub fn fields(&self, target: Target) -> Option<&HeaderMap> {
+        match target {
+            Target::Request => Some(self.request.fields()),
+            Target::Response => self.response.as_deref().map(|head| head.fields()),
+        }
+    }
+
+    /// Prepare the reply that [`crate::Action::Respond`] sends.
+    ///
+    /// # Errors
+    /// As [`Reply::checked`]; outside the chain, [`Refusal::WrongPhase`].
+    pub fn set_reply<'a>(
+        &mut self,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        body: &[u8],
+    ) -> Result<(), Refusal> {
+        if self.phase.is_none() {
+            return Err(Refusal::WrongPhase);
+        }
+        self.reply = Some(Reply::checked(status, fields, body, self.limits)?);
+        Ok(())
+    }
+
+    /// A built-in attribute, or one that a plugin set.
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, Value>> {
+        if is_built_in(name) {
+            return self.facts.get(name).map(Cow::Owned);
+        }
+        self.attributes.get(name).map(Cow::Borrowed)
+    }
+}
+
+impl Facts {
+    fn get(&self, name: &str) -> Option<Value> {
+        let text = |text: &str| Some(Value::Text(text.to_owned()));
+        match name {
+            "client.address" => Some(Value::Text(self.client?.ip().to_canonical().to_string())),
+            "client.port" => Some(Value::Integer(self.client?.port().into())),
+            "peer.address" => Some(Value::Text(self.peer?.to_canonical().to_string())),
+            "listener" => text(&self.listener),
+            "route" => text(&self.route),
+            "request.id" => text(&self.request_id),
+            "request.protocol" => text(self.protocol),
+            "upstream" => text(self.upstream.as_deref()?),
+            _ => None,
+        }
+    }
+}
+
+/// Names that plugins read and cannot set.
+pub(crate) fn is_built_in(name: &str) -> bool {
+    matches!(name, "listener" | "route" | "upstream")
+        || ["client.", "peer.", "request."]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+/// An exchange with nothing in it, for a place that holds none at the moment.
+impl Default for Exchange {
+    fn default() -> Exchange {
+        let (request, ()) = http::Request::new(()).into_parts();
+        let facts = Facts {
+            client: None,
+            peer: None,
+            listener: "".into(),
+            route: "".into(),
+            request_id: "".into(),
+            scheme: "http",
+            host: "".into(),
+            protocol: "HTTP/1.1",
+            upstream: None,
+        };
+        let limits = HeadLimits {
+            count: 100,
+            bytes: 32 * 1024,
+        };
+        Exchange::new(Box::new(request), facts, limits)
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Heads can hold credentials; they are left out.
+        f.debug_struct("Exchange")
+            .field("phase", &self.phase)
+            .field("route", &self.facts.route)
+            .field("request_id", &self.facts.request_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A field for tests and fixed replies.
+impl From<(StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes)> for Reply {
+    fn from((status, fields, body): (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes)) -> Reply {
+        let mut headers = HeaderMap::with_capacity(fields.len() + 2);
+        for (name, value) in fields {
+            headers.append(name, value);
+        }
+        Reply {
+            status,
+            headers,
+            body,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a plugin is interested in, as a predicate that the host checks before it calls.
+
+use crate::{Refusal, RequestHead};
+use http::{HeaderName, Method};
+
+/// The requests that a plugin wants to see. Empty lists do not narrow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// One of these methods.
+    pub methods: Vec<Method>,
+    /// One of these paths.
+    pub paths: Vec<PathInterest>,
+    /// At least one of these fields.
+    pub headers: Vec<HeaderName>,
+}
+
+/// A path, or all paths with a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathInterest {
+    /// Just this path.
+    Exact(Box<str>),
+    /// All paths that begin so.
+    Prefix(Box<str>),
+}
+
+impl PathInterest {
+    /// `/exact` or `/prefix*`.
+    ///
+    /// # Errors
+    /// The text does not begin with a slash, or has a `*` elsewhere than at its end.
+    pub fn parse(text: &str) -> Result<PathInterest, Refusal> {
+        let (path, prefix) = match text.strip_suffix('*') {
+            Some(path) => (path, true),
+            None => (text, false),
+        };
+        if !path.starts_with('/') || path.contains('*') {
+            return Err(Refusal::InvalidArgument);
+        }
+        Ok(if prefix {
+            PathInterest::Prefix(path.into())
+        } else {
+            PathInterest::Exact(path.into())
+        })
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        match self {
+            PathInterest::Exact(exact) => path == &**exact,
+            PathInterest::Prefix(prefix) => path.starts_with(&**prefix),
+        }
+    }
+}
+
+impl Interest {
+    /// Whether the plugin wants to see this request.
+    pub fn matches(&self, request: &dyn RequestHead) -> bool {
+        (self.methods.is_empty() || self.methods.contains(request.method()))
+            && (self.paths.is_empty() || {
+                let path = request.uri().path();
+                self.paths.iter().any(|p| p.matches(path))
+            })
+            && (self.headers.is_empty() || {
+                let fields = request.fields();
+                self.headers.iter().any(|name| fields.contains_key(name))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, path: &str, header: Option<&str>) -> http::request::Parts {
+        let mut request = http::Request::builder().method(method).uri(path);
+        if let Some(name) = header {
+            request = request.header(name, "1");
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn every_part_narrows() {
+        let any = Interest::default();
+        assert!(any.matches(&request("GET", "/", None)));
+        let interest = Interest {
+            methods: vec![Method::POST],
+            paths: vec![
+                PathInterest::parse("/a").unwrap(),
+                PathInterest::parse("/b/*").unwrap(),
+            ],
+            headers: vec![HeaderName::from_static("x-key")],
+        };
+        assert!(interest.matches(&request("POST", "/a", Some("X-Key"))));
+        assert!(interest.matches(&request("POST", "/b/c?q=1", Some("x-key"))));
+        assert!(!interest.matches(&request("GET", "/a", Some("x-key"))));
+        assert!(!interest.matches(&request("POST", "/ab", Some("x-key"))));
+        assert!(!interest.matches(&request("POST", "/a", None)));
+    }
+
+    #[test]
+    fn paths_are_exact_or_prefixes() {
+        for bad in ["", "a", "*", "/a*b", "/a/*/b"] {
+            assert_eq!(PathInterest::parse(bad), Err(Refusal::InvalidArgument));
+        }
+    }
+}

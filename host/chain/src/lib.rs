@@ -1,0 +1,31 @@
+//! What a plugin is and in which order plugins run, without saying how they are made.
+//!
+//! A route owns a [`Chain`]: an ordered list of [`Plugin`]s. The data path gives it an [`Exchange`]
+//! (one request and its response) in each [`Phase`], and gets a [`Verdict`]. The chain checks each
+//! plugin's [`Interest`], applies its failure [`Policy`], measures it ([`Meters`]), and undoes what a
+//! failed plugin did where the policy says that the request goes on without it.
+//!
+//! No sockets, no WebAssembly, no proxy engine: `tidegate-wasm` implements [`Plugin`], `tidegate-http`
+//! calls [`Chain`], they meet in the binary. Read [`chain`](Chain) first, then `plugin.rs`.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod attributes;
+mod chain;
+mod edit;
+mod exchange;
+mod head;
+mod interest;
+mod meter;
+mod phase;
+mod plugin;
+
+pub use attributes::{Attributes, Value};
+pub use chain::{Chain, ChainError, PLUGINS_MAX, Progress, Verdict};
+pub use edit::{Edit, Refusal};
+pub use exchange::{Exchange, Facts, HeadLimits, Note, Reply, Target};
+pub use head::{Fields, RequestHead, ResponseHead, joined};
+pub use interest::{Interest, PathInterest};
+pub use meter::{Meters, VersionMeters};
+pub use phase::{Phase, PhaseSet};
+pub use plugin::{Action, Failure, FailureKind, OnFailure, Plugin, Policy, Waiting};

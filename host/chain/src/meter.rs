@@ -1,0 +1,182 @@
+//! What plugins cost: calls, time, skips and failures for each plugin, version and phase.
+//!
+//! The series of a version live as long as somebody holds its [`VersionMeters`], so that a plugin
+//! that is swapped every minute does not grow the metrics for ever.
+
+use crate::{FailureKind, Phase};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// The metrics of all plugins.
+#[derive(Debug)]
+pub struct Meters {
+    seconds: HistogramVec,
+    skips: IntCounterVec,
+    failures: IntCounterVec,
+    live: Mutex<HashMap<(Arc<str>, Arc<str>), Weak<VersionMeters>>>,
+}
+
+/// The metrics of one version of one plugin.
+#[derive(Debug)]
+pub struct VersionMeters {
+    plugin: Arc<str>,
+    version: Arc<str>,
+    skips: IntCounter,
+    phases: [PhaseMeters; Phase::ALL.len()],
+    all: Arc<Meters>,
+}
+
+#[derive(Debug)]
+struct PhaseMeters {
+    seconds: Histogram,
+    failures: [IntCounter; FailureKind::ALL.len()],
+}
+
+impl Meters {
+    /// Register the metrics.
+    ///
+    /// # Errors
+    /// The registry has metrics of these names already.
+    pub fn register(registry: &Registry) -> Result<Arc<Meters>, prometheus::Error> {
+        // From a microsecond, about what a header plugin costs, to the deadline's order.
+        let buckets = vec![1e-6, 2e-6, 5e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
+        let meters = Meters {
+            seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "tidegate_plugin_call_seconds",
+                    "Time of plugin calls, by plugin, version and phase.",
+                )
+                .buckets(buckets),
+                &["plugin", "version", "phase"],
+            )?,
+            skips: IntCounterVec::new(
+                Opts::new(
+                    "tidegate_plugin_skips_total",
+                    "Requests that a plugin was not interested in.",
+                ),
+                &["plugin", "version"],
+            )?,
+            failures: IntCounterVec::new(
+                Opts::new(
+                    "tidegate_plugin_failures_total",
+                    "Plugin calls that failed, by kind: trap, deadline, memory, error.",
+                ),
+                &["plugin", "version", "phase", "kind"],
+            )?,
+            live: Mutex::default(),
+        };
+        registry.register(Box::new(meters.seconds.clone()))?;
+        registry.register(Box::new(meters.skips.clone()))?;
+        registry.register(Box::new(meters.failures.clone()))?;
+        Ok(Arc::new(meters))
+    }
+
+    /// The metrics of a version: the same for all who hold them at one time.
+    pub fn version(self: &Arc<Self>, plugin: &Arc<str>, version: &Arc<str>) -> Arc<VersionMeters> {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (plugin.clone(), version.clone());
+        if let Some(meters) = live.get(&key).and_then(Weak::upgrade) {
+            return meters;
+        }
+        let phases = Phase::ALL.map(|phase| PhaseMeters {
+            seconds: self
+                .seconds
+                .with_label_values(&[&**plugin, &**version, phase.name()]),
+            failures: FailureKind::ALL.map(|kind| {
+                self.failures
+                    .with_label_values(&[&**plugin, &**version, phase.name(), kind.name()])
+            }),
+        });
+        let meters = Arc::new(VersionMeters {
+            plugin: plugin.clone(),
+            version: version.clone(),
+            skips: self.skips.with_label_values(&[&**plugin, &**version]),
+            phases,
+            all: self.clone(),
+        });
+        live.insert(key, Arc::downgrade(&meters));
+        meters
+    }
+
+    /// Remove the series of a version, unless somebody asked for them again meanwhile.
+    fn forget(&self, plugin: &Arc<str>, version: &Arc<str>) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (plugin.clone(), version.clone());
+        if live
+            .get(&key)
+            .is_some_and(|meters| meters.strong_count() > 0)
+        {
+            return;
+        }
+        live.remove(&key);
+        // A series that is not there needs no removal.
+        let _ = self.skips.remove_label_values(&[plugin, version]);
+        for phase in Phase::ALL.map(Phase::name) {
+            let _ = self.seconds.remove_label_values(&[plugin, version, phase]);
+            for kind in FailureKind::ALL.map(FailureKind::name) {
+                let labels: [&str; 4] = [plugin, version, phase, kind];
+                let _ = self.failures.remove_label_values(&labels);
+            }
+        }
+    }
+}
+
+impl VersionMeters {
+    /// A call ended.
+    pub fn called(&self, phase: Phase, took: Duration) {
+        if let Some(meters) = self.phases.get(phase as usize) {
+            meters.seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    /// The plugin was not interested in a request.
+    pub fn skipped(&self) {
+        self.skips.inc();
+    }
+
+    /// A call failed.
+    pub fn failed(&self, phase: Phase, kind: FailureKind) {
+        let meters = self.phases.get(phase as usize);
+        if let Some(failures) = meters.and_then(|m| m.failures.get(kind as usize)) {
+            failures.inc();
+        }
+    }
+}
+
+impl Drop for VersionMeters {
+    fn drop(&mut self) {
+        self.all.forget(&self.plugin, &self.version);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(registry: &Registry) -> usize {
+        registry.gather().iter().map(|f| f.get_metric().len()).sum()
+    }
+
+    #[test]
+    fn series_live_as_long_as_their_version() {
+        let registry = Registry::new();
+        let meters = Meters::register(&registry).unwrap();
+        let (name, one) = (Arc::from("p"), Arc::from("1"));
+        let first = meters.version(&name, &one);
+        let again = meters.version(&name, &one);
+        assert!(Arc::ptr_eq(&first, &again));
+        first.called(Phase::RequestHead, Duration::from_micros(1));
+        let with_one = series(&registry);
+        assert!(with_one > 0);
+        for version in 2..50 {
+            drop(meters.version(&name, &Arc::from(version.to_string())));
+        }
+        assert_eq!(series(&registry), with_one);
+        drop((first, again));
+        assert_eq!(series(&registry), 0);
+    }
+}

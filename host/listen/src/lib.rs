@@ -1,0 +1,17 @@
+//! The edge of the process: sockets to listen on, and the connections that come in.
+//!
+//! [`bind`] makes a [`Listener`] (errors are reported there and then, nothing is retried behind the
+//! operator's back); [`accept`] runs it until it is told to stop, within [`Caps`], and hands each
+//! [`Connection`] to whoever speaks the protocol. No HTTP, no TLS, no proxy engine in here.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod accept;
+mod bind;
+mod cap;
+mod connection;
+
+pub use accept::accept;
+pub use bind::{Address, BindError, Listener, bind};
+pub use cap::{Caps, Refused, Slot};
+pub use connection::{Connection, Stream};

@@ -1,0 +1,144 @@
+//! `request` and `response`: the heads of the exchange, read lazily and edited in place.
+
+use super::Host;
+use crate::wit::{WitEdit, WitError};
+use tidegate_chain::{Edit, Target, joined};
+use wasmtime::component::{LinkerInstance, WasmList, WasmStr};
+use wasmtime::{Result, StoreContextMut};
+
+type Caller<'a> = StoreContextMut<'a, Host>;
+type Answer<T> = Result<(std::result::Result<T, WitError>,)>;
+
+pub(super) fn link_request(request: &mut LinkerInstance<'_, Host>) -> Result<()> {
+    request.func_wrap("method", |host: Caller<'_>, ()| {
+        Ok((host.data().exchange.request.method().as_str().to_owned(),))
+    })?;
+    request.func_wrap("scheme", |host: Caller<'_>, ()| {
+        Ok((host.data().exchange.facts.scheme,))
+    })?;
+    request.func_wrap("host", |host: Caller<'_>, ()| {
+        Ok((String::from(&*host.data().exchange.facts.host),))
+    })?;
+    request.func_wrap("path", |host: Caller<'_>, ()| {
+        Ok((host.data().exchange.request.uri().path().to_owned(),))
+    })?;
+    request.func_wrap("query", |host: Caller<'_>, ()| {
+        let query = host.data().exchange.request.uri().query();
+        Ok((query.map(str::to_owned),))
+    })?;
+    request.func_wrap("header", |host: Caller<'_>, (name,): (WasmStr,)| {
+        let name = name.to_str(&host)?;
+        Ok((joined(host.data().exchange.request.fields(), &name),))
+    })?;
+    request.func_wrap("header-values", |host: Caller<'_>, (name,): (WasmStr,)| {
+        let name = name.to_str(&host)?;
+        Ok((values(&host, Target::Request, &name).unwrap_or_default(),))
+    })?;
+    request.func_wrap("header-names", |host: Caller<'_>, ()| {
+        Ok((names(&host, Target::Request).unwrap_or_default(),))
+    })?;
+    link_edits(request, Target::Request)
+}
+
+pub(super) fn link_response(response: &mut LinkerInstance<'_, Host>) -> Result<()> {
+    response.func_wrap("status", |host: Caller<'_>, ()| -> Answer<u16> {
+        let head = host.data().exchange.response.as_deref();
+        Ok((head
+            .map(|head| head.status().as_u16())
+            .ok_or(WitError::WrongPhase),))
+    })?;
+    response.func_wrap(
+        "set-status",
+        |mut host: Caller<'_>, (status,): (u16,)| -> Answer<()> {
+            let set = host.data_mut().exchange.set_status(status);
+            Ok((set.map_err(WitError::from),))
+        },
+    )?;
+    response.func_wrap(
+        "header",
+        |host: Caller<'_>, (name,): (WasmStr,)| -> Answer<Option<Vec<u8>>> {
+            let name = name.to_str(&host)?;
+            let fields = host.data().exchange.fields(Target::Response);
+            Ok((fields
+                .map(|fields| joined(fields, &name))
+                .ok_or(WitError::WrongPhase),))
+        },
+    )?;
+    response.func_wrap(
+        "header-values",
+        |host: Caller<'_>, (name,): (WasmStr,)| -> Answer<Vec<Vec<u8>>> {
+            let name = name.to_str(&host)?;
+            Ok((values(&host, Target::Response, &name),))
+        },
+    )?;
+    response.func_wrap(
+        "header-names",
+        |host: Caller<'_>, ()| -> Answer<Vec<String>> { Ok((names(&host, Target::Response),)) },
+    )?;
+    link_edits(response, Target::Response)
+}
+
+/// The four edits, which both heads have.
+fn link_edits(head: &mut LinkerInstance<'_, Host>, target: Target) -> Result<()> {
+    head.func_wrap(
+        "set-header",
+        move |mut host: Caller<'_>, (name, value): (WasmStr, WasmList<u8>)| -> Answer<()> {
+            let (name, value) = (name.to_str(&host)?.into_owned(), bytes(&host, &value));
+            Ok((edit(&mut host, target, &Edit::Set(&name, &value)),))
+        },
+    )?;
+    head.func_wrap(
+        "append-header",
+        move |mut host: Caller<'_>, (name, value): (WasmStr, WasmList<u8>)| -> Answer<()> {
+            let (name, value) = (name.to_str(&host)?.into_owned(), bytes(&host, &value));
+            Ok((edit(&mut host, target, &Edit::Append(&name, &value)),))
+        },
+    )?;
+    head.func_wrap(
+        "remove-header",
+        move |mut host: Caller<'_>, (name,): (WasmStr,)| -> Answer<()> {
+            let name = name.to_str(&host)?.into_owned();
+            Ok((edit(&mut host, target, &Edit::Remove(&name)),))
+        },
+    )?;
+    head.func_wrap(
+        "edit-headers",
+        move |mut host: Caller<'_>, (edits,): (Vec<WitEdit>,)| -> Answer<()> {
+            let all = edits
+                .iter()
+                .try_for_each(|e| edit(&mut host, target, &e.as_edit()));
+            Ok((all,))
+        },
+    )
+}
+
+fn edit(
+    host: &mut Caller<'_>,
+    target: Target,
+    edit: &Edit<'_>,
+) -> std::result::Result<(), WitError> {
+    let exchange = &mut host.data_mut().exchange;
+    exchange.edit(target, edit).map_err(WitError::from)
+}
+
+fn values(
+    host: &Caller<'_>,
+    target: Target,
+    name: &str,
+) -> std::result::Result<Vec<Vec<u8>>, WitError> {
+    let fields = host.data().exchange.fields(target);
+    let fields = fields.ok_or(WitError::WrongPhase)?;
+    let values = fields.get_all(name).iter();
+    Ok(values.map(|value| value.as_bytes().to_vec()).collect())
+}
+
+fn names(host: &Caller<'_>, target: Target) -> std::result::Result<Vec<String>, WitError> {
+    let fields = host.data().exchange.fields(target);
+    let fields = fields.ok_or(WitError::WrongPhase)?;
+    Ok(fields.keys().map(|name| name.as_str().to_owned()).collect())
+}
+
+/// A copy of the guest's bytes: the exchange cannot be borrowed while its memory is.
+fn bytes(host: &Caller<'_>, list: &WasmList<u8>) -> Vec<u8> {
+    list.as_le_slice(host).to_vec()
+}

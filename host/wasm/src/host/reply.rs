@@ -1,0 +1,19 @@
+//! `reply`: the answer that a plugin gives instead of the upstream.
+
+use super::Host;
+use crate::wit::{WitError, WitField};
+use wasmtime::component::LinkerInstance;
+use wasmtime::{Result, StoreContextMut};
+
+pub(super) fn link(reply: &mut LinkerInstance<'_, Host>) -> Result<()> {
+    reply.func_wrap(
+        "set",
+        |mut host: StoreContextMut<'_, Host>,
+         (status, headers, body): (u16, Vec<WitField>, Vec<u8>)| {
+            let fields = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice()));
+            let exchange = &mut host.data_mut().exchange;
+            let set = exchange.set_reply(status, fields, &body);
+            Ok((set.map_err(WitError::from),))
+        },
+    )
+}

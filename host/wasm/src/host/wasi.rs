@@ -1,0 +1,140 @@
+//! WASI 0.2 for components that were built for it: clocks and random numbers work, standard output
+//! and error go to the log, everything else is empty or denied (no files, no network, no environment).
+
+use super::{Host, log};
+use crate::namespace::Namespace;
+use crate::wit::WitLevel;
+use bytes::Bytes;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::io::AsyncWrite;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// Bytes that a guest can write at once.
+const WRITE_BYTES_MAX: usize = 4096;
+
+/// The WASI state of one instance.
+pub(super) struct State {
+    context: WasiCtx,
+    table: ResourceTable,
+}
+
+pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+impl State {
+    pub(super) fn new(namespace: &Arc<Namespace>, version: &Arc<str>) -> State {
+        let output = |level| LogStream {
+            namespace: namespace.clone(),
+            version: version.clone(),
+            start: Instant::now(),
+            level,
+        };
+        let context = WasiCtxBuilder::new()
+            .stdout(output(WitLevel::Info))
+            .stderr(output(WitLevel::Warn))
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        State {
+            context,
+            table: ResourceTable::new(),
+        }
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Only components linked with WASI reach this, and they are made with a state. The fallback
+        // keeps a mistake here from being a panic on a request.
+        let state = self
+            .wasi
+            .get_or_insert_with(|| State::new(&self.namespace, &self.version));
+        WasiCtxView {
+            ctx: &mut state.context,
+            table: &mut state.table,
+        }
+    }
+}
+
+/// Standard output or error of a guest, as lines of the log.
+#[derive(Clone)]
+struct LogStream {
+    namespace: Arc<Namespace>,
+    version: Arc<str>,
+    start: Instant,
+    level: WitLevel,
+}
+
+impl LogStream {
+    fn lines(&self, bytes: &[u8]) {
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        for line in String::from_utf8_lossy(bytes).lines() {
+            if !line.trim().is_empty() {
+                log::write(&self.namespace, &self.version, "", now, self.level, line);
+            }
+        }
+    }
+}
+
+impl IsTerminal for LogStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LogStream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for LogStream {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for LogStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.lines(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES_MAX)
+    }
+}
+
+impl AsyncWrite for LogStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.lines(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

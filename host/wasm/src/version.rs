@@ -1,0 +1,194 @@
+//! One version of a plugin: a compiled component whose imports and exports were checked.
+
+use crate::host::{CONTRACT, Host, Linkers, interface};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use tidegate_chain::{Phase, PhaseSet, VersionMeters};
+use wasmtime::Engine;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+/// A compiled component, ready to be instantiated.
+pub struct PluginVersion {
+    pub(crate) name: Arc<str>,
+    pub(crate) version: Arc<str>,
+    pub(crate) digest: String,
+    pub(crate) pre: InstancePre<Host>,
+    pub(crate) configure: ComponentExportIndex,
+    pub(crate) handlers: [Option<ComponentExportIndex>; Phase::ALL.len()],
+    pub(crate) waits: bool,
+    pub(crate) meters: Arc<VersionMeters>,
+    imports: Vec<String>,
+}
+
+/// Why bytes are not a plugin that this host can run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Not WebAssembly.
+    #[error("this is not WebAssembly: it does not begin with `\\0asm`")]
+    NotWasm,
+    /// The file is shorter than a WebAssembly header.
+    #[error("the file is empty or cut short ({0} bytes)")]
+    Short(usize),
+    /// A core module, not a component.
+    #[error(
+        "this is a core WebAssembly module, not a component: build with `wasm-component-ld` as linker \
+         (see the SDK), or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// Damaged, or of a kind that the engine does not run.
+    #[error("the component is not valid: {0}")]
+    Invalid(String),
+    /// Imports something that is not offered.
+    #[error(
+        "it imports `{0}`, which plugins are not offered; offered are tidegate:plugin@{CONTRACT} and wasi 0.2 (cli, clocks, io, random, and filesystem and sockets without access)"
+    )]
+    Import(String),
+    /// Does not fit the contract.
+    #[error("it does not fit tidegate:plugin@{CONTRACT}: {0}")]
+    Contract(String),
+    /// Exports no `configuration`.
+    #[error("it exports no `{0}`: it is a component for another world than a Tidegate plugin's")]
+    NotAPlugin(String),
+    /// Exports no phase.
+    #[error("it exports no phase, so there is nothing to call; phases are {0}")]
+    NoPhase(String),
+    /// The pinned digest differs.
+    #[error("its sha256 is {found}, and the configuration pins {pinned}")]
+    Pin {
+        /// The digest of the file.
+        found: String,
+        /// The digest in the configuration.
+        pinned: String,
+    },
+}
+
+/// The SHA-256 of a component, in lower-case hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The first twelve digits of the digest: what metrics and logs call a version.
+pub(crate) fn short(digest: &str) -> Arc<str> {
+    digest.get(..12).unwrap_or(digest).into()
+}
+
+/// Refuse what is not a component before any work is done on it.
+pub(crate) fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
+    match bytes {
+        [b'\0', b'a', b's', b'm', 0x01, 0, 0, 0, ..] => Err(LoadError::CoreModule),
+        [b'\0', b'a', b's', b'm', _, _, 0x01, 0, ..] => Ok(()),
+        [b'\0', b'a', b's', b'm', _, _, _, _, ..] => Err(LoadError::Invalid(
+            "an unknown version of WebAssembly".into(),
+        )),
+        _ if bytes.len() < 8 => Err(LoadError::Short(bytes.len())),
+        _ => Err(LoadError::NotWasm),
+    }
+}
+
+impl PluginVersion {
+    /// Check a compiled component against the contract and resolve its imports.
+    pub(crate) fn check(
+        name: &Arc<str>,
+        digest: String,
+        component: &Component,
+        linkers: &Linkers,
+        meters: impl FnOnce(&Arc<str>, &Arc<str>) -> Arc<VersionMeters>,
+    ) -> Result<PluginVersion, LoadError> {
+        let engine = component.engine();
+        let imports = imports(component, engine)?;
+        let uses_wasi = imports.iter().any(|import| import.starts_with("wasi:"));
+        let linker = if uses_wasi {
+            &linkers.wasi
+        } else {
+            &linkers.pure
+        };
+        let configure = handler(component, "configuration", "configure")
+            .ok_or_else(|| LoadError::NotAPlugin(interface("configuration")))?;
+        let handlers =
+            Phase::ALL.map(|phase| handler(component, &format!("on-{}", phase.name()), "handle"));
+        if handlers.iter().all(Option::is_none) {
+            let names = Phase::ALL.map(|phase| format!("`on-{}`", phase.name()));
+            return Err(LoadError::NoPhase(names.join(", ")));
+        }
+        let pre = linker
+            .instantiate_pre(component)
+            .map_err(|error| LoadError::Contract(format!("{error:#}")))?;
+        let version = short(&digest);
+        Ok(PluginVersion {
+            meters: meters(name, &version),
+            name: name.clone(),
+            version,
+            digest,
+            pre,
+            configure,
+            handlers,
+            waits: uses_wasi,
+            imports,
+        })
+    }
+
+    /// The plugin's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What metrics and logs call this version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The SHA-256 of the component.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The phases that it exports.
+    pub fn phases(&self) -> PhaseSet {
+        let exported = Phase::ALL.into_iter().zip(&self.handlers);
+        exported
+            .filter_map(|(phase, handler)| handler.as_ref().map(|_| phase))
+            .collect()
+    }
+
+    /// The interfaces that it imports: what it is able to do.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// Whether its calls can wait.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+}
+
+impl std::fmt::Debug for PluginVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
+    }
+}
+
+/// The names of the imports, each of which must be offered.
+fn imports(component: &Component, engine: &Engine) -> Result<Vec<String>, LoadError> {
+    let names = component.component_type();
+    let names: Vec<String> = names.imports(engine).map(|(n, _)| n.to_owned()).collect();
+    let refused = names.iter().find(|name| {
+        let wasi = ["cli", "clocks", "io", "random", "filesystem", "sockets"];
+        let offered = name.starts_with("tidegate:plugin/")
+            || wasi.iter().any(|package| {
+                name.strip_prefix("wasi:")
+                    .and_then(|rest| rest.strip_prefix(package))
+                    .is_some_and(|rest| rest.starts_with('/') && rest.contains("@0.2."))
+            });
+        !offered
+    });
+    match refused {
+        Some(name) => Err(LoadError::Import(name.clone())),
+        None => Ok(names),
+    }
+}
+
+fn handler(component: &Component, export: &str, function: &str) -> Option<ComponentExportIndex> {
+    let instance = component.get_export_index(None, &interface(export))?;
+    component.get_export_index(Some(&instance), function)
+}
