@@ -1,0 +1,48 @@
+//! `[admin]`: the address for operators.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::address::Address;
+use crate::error::Invalid;
+use crate::text::{Text, Textual};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Where /metrics, /healthz, /readyz and the REST API are, or "off". Whoever reaches it controls the
+    /// proxy, so keep it on a loopback address or a Unix socket.
+    #[serde(with = "Text::<Option<Address>>")]
+    pub address: Option<Address>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
+        Self {
+            address: Some(Address::Socket(address)),
+        }
+    }
+}
+
+impl Textual for Option<Address> {
+    const EXPECTED: &'static str =
+        "an address such as \"127.0.0.1:9901\" or \"unix:/run/tidegate-admin.sock\", or \"off\"";
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "off" => Ok(None),
+            text => Address::parse(text).map(Some).map_err(|invalid| Invalid {
+                help: format!("expected {}", Self::EXPECTED),
+                ..invalid
+            }),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.as_ref()
+            .map_or_else(|| "off".to_owned(), Address::to_string)
+    }
+}

@@ -1,0 +1,80 @@
+//! The checked configuration as a whole, and the way to it: text → TOML → environment laid over it →
+//! [`File`](crate::file::File) → [`Config`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::environment;
+use crate::error::{Error, Errors};
+use crate::explain;
+use crate::file::File;
+use crate::resolve;
+use crate::{Admin, Limits, Listener, Log, Plugins, Route, Server, Source, Span, Upstream};
+
+/// A configuration in which everything holds that this crate can know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file that it came from.
+    pub source: Source,
+    /// `[server]`
+    pub server: Server,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[plugins]` and every `[plugin.NAME]`
+    pub plugins: Plugins,
+    /// Every `[[listener]]`, at least one, in the order of the file; names and addresses differ.
+    pub listeners: Vec<Listener>,
+    /// Every `[upstream.NAME]` by its name.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// Every `[[route]]`, at least one, in the order of the file; names differ, upstreams exist.
+    pub routes: Vec<Route>,
+}
+
+impl Config {
+    /// Reads the file and resolves it with the environment laid over it.
+    ///
+    /// Of the environment, only variables of the form `TIDEGATE_<SECTION>_<KEY>` are looked at; see
+    /// [`environment`](crate::environment()) for the list.
+    ///
+    /// # Errors
+    /// Says what is wrong, where, and what to do. A mistake of syntax or type is reported alone, the
+    /// others together.
+    pub fn load(
+        path: &Path,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Errors> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::without_place(
+                &path.display().to_string(),
+                format!("cannot read the configuration: {error}"),
+            )
+        })?;
+        Self::parse(Source::new(path, text), env)
+    }
+
+    /// As [`Config::load`], from a text that is there already.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(
+        source: Source,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Errors> {
+        let variables = environment::variables(env);
+        // `root` borrows the text while `source` moves on into the result.
+        let text = source.clone();
+        let mut root = explain::parse(&text)?;
+        environment::overlay(&mut root, &variables)?;
+        let file = File::from_table(root).map_err(|error| explain::toml_error(&source, &error))?;
+        resolve::resolve(file, source)
+    }
+
+    /// An error at a place of this file, for those who find a mistake later.
+    pub fn error(&self, span: Span, message: impl Into<String>) -> Error {
+        self.source.error(span, message)
+    }
+}

@@ -1,0 +1,46 @@
+//! The file as it is written: one field per section. Comments on fields are what users read in the
+//! reference and in the schema.
+
+use crate::keyed::Keyed;
+use crate::listener::RawListener;
+use crate::located::Located;
+use crate::plugin::{RawPlugin, RawPlugins};
+use crate::route::RawRoute;
+use crate::upstream::RawUpstream;
+use crate::{Admin, Limits, Log, Server};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::DeTable;
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "Tidegate configuration")]
+pub(crate) struct File {
+    /// The process.
+    pub(crate) server: Server,
+    /// What a client may take. The defaults suit a proxy that faces the internet.
+    pub(crate) limits: Limits,
+    /// What is written to standard output.
+    pub(crate) log: Log,
+    /// The address for operators: metrics, health and the REST API.
+    pub(crate) admin: Admin,
+    /// All plugins: where they are, and the defaults of `[plugin.NAME]`.
+    pub(crate) plugins: RawPlugins,
+    /// One plugin, by the name that routes use (a-z, 0-9, -). Only needed where a default is to change.
+    pub(crate) plugin: Keyed<RawPlugin>,
+    /// An address to listen on. At least one; repeat the section for more.
+    pub(crate) listener: Vec<RawListener>,
+    /// A group of peers that serve the same thing, by the name that routes use.
+    pub(crate) upstream: Keyed<RawUpstream>,
+    /// Which requests go where, and through which plugins. At least one; repeat the section for more.
+    /// The most specific match wins, not the first.
+    pub(crate) route: Vec<Located<RawRoute>>,
+}
+
+impl File {
+    pub(crate) fn from_table(root: DeTable<'_>) -> Result<Self, toml::de::Error> {
+        // The whole has no span of its own.
+        Self::deserialize(toml::de::Deserializer::from(Spanned::new(0..0, root)))
+    }
+}

@@ -1,0 +1,79 @@
+//! Tidegate's configuration: one TOML file, checked, with errors that have a position.
+//!
+//! [`Config::load`] reads a file, lays the environment over it and resolves it. Each file here is one
+//! section of the TOML file: what is written, and how it becomes what the proxy works with. After that
+//! nothing is wrong that can be known without other parts: host and path patterns, plugins and their own
+//! configuration belong to others, so these values keep their place ([`Located`]), and
+//! [`Config::error`] turns a place and a message into the same kind of [`Error`].
+//!
+//! ```
+//! use tidegate_config::{Config, Source};
+//!
+//! let source = Source::new("tidegate.toml", r#"
+//!     [[listener]]
+//!     address = "127.0.0.1:8080"
+//!
+//!     [[route]]
+//!     respond = { body = "hello" }
+//! "#);
+//! let config = Config::parse(source, std::iter::empty())?;
+//! assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:8080");
+//! # Ok::<(), tidegate_config::Errors>(())
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod config;
+mod environment;
+mod file;
+mod reference;
+mod resolve;
+
+// The sections, in the order of the file.
+mod admin;
+mod limits;
+mod listener;
+mod log;
+mod plugin;
+mod route;
+mod server;
+mod target;
+mod upstream;
+
+// The values that sections are made of.
+mod address;
+mod duration;
+mod keyed;
+mod list;
+mod network;
+mod plugin_config;
+mod shorthand;
+mod size;
+mod text;
+mod whole;
+
+// Where something stands, and what is wrong with it.
+mod error;
+mod explain;
+mod located;
+mod nearest;
+mod source;
+
+pub use address::{Address, PeerAddress};
+pub use admin::Admin;
+pub use config::Config;
+pub use environment::{EnvKey, environment};
+pub use error::{Error, Errors, Invalid};
+pub use limits::Limits;
+pub use listener::{Listener, Protocol};
+pub use located::{Located, Span};
+pub use log::{Format, Level, Log};
+pub use nearest::nearest;
+pub use plugin::{Cache, OnFailure, PluginSettings, Plugins, Policy, Sha256};
+pub use plugin_config::PluginConfig;
+pub use reference::{reference, schema};
+pub use route::{PluginUse, Route};
+pub use server::Server;
+pub use source::Source;
+pub use target::{Redirect, Respond, Target};
+pub use upstream::{Balance, Peer, Timeouts, Upstream};

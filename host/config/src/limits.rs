@@ -1,0 +1,70 @@
+//! `[limits]`: what a client may take of the proxy.
+
+use std::time::Duration;
+
+use crate::size::{KIB, MIB, Size};
+use crate::text::Text;
+use crate::whole::Whole;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Size of a request's head: the first line and all header fields.
+    #[serde(with = "Size::<KIB>")]
+    pub header_bytes: u64,
+    /// Number of header fields in a request.
+    #[serde(with = "Whole::<1, 10_000>")]
+    pub header_count: u32,
+    /// Size of a request's target: path and query.
+    #[serde(with = "Size::<64>")]
+    pub uri_bytes: u64,
+    /// Size of a request's body. 0 is no limit.
+    #[serde(with = "Size::<0>")]
+    pub body_bytes: u64,
+    /// Time for a whole request head to arrive.
+    #[serde(with = "Text::<Duration>")]
+    pub header_timeout: Duration,
+    /// How long a connection may stay open without a request (keep-alive and HTTP/2).
+    #[serde(with = "Text::<Duration>")]
+    pub idle_timeout: Duration,
+    /// Time between two reads of a request's body.
+    #[serde(with = "Text::<Duration>")]
+    pub read_timeout: Duration,
+    /// Time that a client may take to accept a piece of the response.
+    #[serde(with = "Text::<Duration>")]
+    pub write_timeout: Duration,
+    /// Requests on one connection before it is closed.
+    #[serde(with = "Whole::<1>")]
+    pub requests_per_connection: u32,
+    /// Connections open at once on each listener.
+    #[serde(with = "Whole::<1>")]
+    pub connections: u32,
+    /// Connections open at once from one client address.
+    #[serde(with = "Whole::<1>")]
+    pub connections_per_address: u32,
+    /// Requests open at once on one HTTP/2 connection.
+    #[serde(with = "Whole::<1>")]
+    pub h2_streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 32 * KIB,
+            header_count: 100,
+            uri_bytes: 8 * KIB,
+            body_bytes: 100 * MIB,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            requests_per_connection: 10_000,
+            connections: 10_000,
+            connections_per_address: 1000,
+            h2_streams: 100,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `[log]`: what is written to standard output.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least important lines that are kept: "error", "warn", "info", "debug" or "trace".
+    pub level: Level,
+    /// "text" for people, "json" for machines.
+    pub format: Format,
+    /// Whether each request gets a line.
+    pub access: bool,
+}
+
+/// How important a line is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Something is lost or refused that should not be.
+    Error,
+    /// Something is wrong that the proxy copes with.
+    Warn,
+    /// Starts, stops, reloads and swaps.
+    Info,
+    /// What is of use when looking for a mistake.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// What a line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines: one object per line.
+    Json,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: Level::Info,
+            format: Format::Text,
+            access: true,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `[upstream.NAME]`: a group of peers that serve the same thing.
+
+use std::time::Duration;
+
+use crate::address::PeerAddress;
+use crate::error::Invalid;
+use crate::located::{Located, Span};
+use crate::resolve::Resolver;
+use crate::shorthand::{Brief, Shorthand};
+use crate::text::{Text, Textual};
+use crate::whole::Whole;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One `[upstream.NAME]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// From 1 to 1024.
+    pub peers: Vec<Peer>,
+    /// How a peer is chosen.
+    pub balance: Balance,
+    /// What may take how long.
+    pub timeout: Timeouts,
+    /// Peers tried for one request, 1 to 10.
+    pub attempts: u32,
+    /// The most idle connections that are kept for reuse; 0 keeps none.
+    pub keepalive: u32,
+}
+
+/// One address of an upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Peer {
+    /// Where it is.
+    pub address: PeerAddress,
+    /// Its share of requests, against the other peers' weights; 1 to 100.
+    pub weight: u32,
+    /// Where it was written, for a name that turns out not to exist.
+    pub span: Span,
+}
+
+/// How a peer is chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// In turn, as often as their weights say.
+    #[default]
+    RoundRobin,
+}
+
+/// What may take how long between the proxy and a peer.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// To connect.
+    #[serde(with = "Text::<Duration>")]
+    pub connect: Duration,
+    /// Between two reads of a response.
+    #[serde(with = "Text::<Duration>")]
+    pub read: Duration,
+    /// For a peer to accept a piece of the request.
+    #[serde(with = "Text::<Duration>")]
+    pub write: Duration,
+    /// How long an unused connection is kept for reuse. Shorter than the peer's own limit avoids retries.
+    #[serde(with = "Text::<Duration>")]
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            read: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+            idle: Duration::from_secs(50),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawUpstream {
+    /// Addresses: "127.0.0.1:9000", "app.internal:80", "unix:/run/app.sock", or with a share of requests
+    /// from 1 to 100, { address = "127.0.0.1:9001", weight = 2 }.
+    #[schemars(example = serde_json::json!(["127.0.0.1:9000"]), length(min = 1, max = 1024))]
+    peers: Located<Vec<Brief<RawPeer>>>,
+    /// How a peer is chosen: "round-robin" (in turn, as often as their weights say).
+    #[serde(default)]
+    balance: Balance,
+    /// Peers tried when connecting fails, or when a request that may be repeated has failed; 1 to 10.
+    #[serde(default = "attempts", with = "Whole::<1, 10>")]
+    attempts: u32,
+    /// The most idle connections kept for reuse. 0 keeps none.
+    #[serde(default = "keepalive", with = "Whole::<0, 65_536>")]
+    keepalive: u32,
+    /// What may take how long between the proxy and a peer.
+    #[serde(default)]
+    timeout: Timeouts,
+}
+
+fn attempts() -> u32 {
+    2
+}
+
+fn keepalive() -> u32 {
+    128
+}
+
+impl RawUpstream {
+    pub(crate) fn resolve(self, resolver: &mut Resolver) -> Upstream {
+        let peers = self.peers.value;
+        if !(1..=PEERS_MAX).contains(&peers.len()) {
+            resolver.reject(
+                self.peers.span,
+                format!("the upstream has {} peers", peers.len()),
+                format!("expected 1 to {PEERS_MAX}"),
+            );
+        }
+        Upstream {
+            peers: peers.into_iter().map(|peer| peer.0.resolve()).collect(),
+            balance: self.balance,
+            timeout: self.timeout,
+            attempts: self.attempts,
+            keepalive: self.keepalive,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawPeer {
+    /// Where it is.
+    address: Located<Text<PeerAddress>>,
+    /// Its share of requests, against the other peers' weights.
+    #[serde(default = "weight", with = "Whole::<1, 100>")]
+    weight: u32,
+}
+
+fn weight() -> u32 {
+    1
+}
+
+impl RawPeer {
+    fn resolve(self) -> Peer {
+        Peer {
+            address: self.address.value.0,
+            weight: self.weight,
+            span: self.address.span,
+        }
+    }
+}
+
+impl Shorthand for RawPeer {
+    const EXPECTED: &'static str = "an address such as \"127.0.0.1:9000\", or a table such as \
+        { address = \"127.0.0.1:9000\", weight = 2 }";
+
+    fn expand(text: Located<String>) -> Result<Self, Invalid> {
+        let address = Text(PeerAddress::parse(&text.value)?);
+        Ok(Self {
+            address: Located::new(address, text.span),
+            weight: weight(),
+        })
+    }
+}
+
+const PEERS_MAX: usize = 1024;

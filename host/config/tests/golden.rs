@@ -1,0 +1,324 @@
+//! What users see: the message for each mistake (`invalid/*.toml` with `.err`), what valid files mean, and
+//! the generated files in `config/`. `BLESS=1` writes the expected files anew.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tidegate_config::{
+    Address, Cache, Config, Errors, PeerAddress, Policy, Source, Span, Target, reference, schema,
+};
+
+#[test]
+fn mistakes_are_explained() {
+    let mut wrong = Vec::new();
+    for path in files("invalid") {
+        let shown = match load(&path) {
+            Ok(_) => panic!("{} is valid", path.display()),
+            Err(errors) => format!("{errors}\n"),
+        };
+        if !same(&path.with_extension("err"), &shown) {
+            wrong.push(path);
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "other messages than expected for {wrong:?}; BLESS=1 accepts them"
+    );
+}
+
+#[test]
+fn generated_files_are_up_to_date() {
+    let schema = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    assert!(
+        same(&shipped("reference.toml"), &reference()),
+        "BLESS=1 writes config/reference.toml"
+    );
+    assert!(
+        same(&shipped("schema.json"), &schema),
+        "BLESS=1 writes config/schema.json"
+    );
+}
+
+#[test]
+fn the_reference_shows_the_defaults() {
+    let config = load(&shipped("reference.toml")).unwrap();
+    let smallest =
+        parse("[[listener]]\naddress = \"0.0.0.0:8080\"\n[[route]]\nrespond = {}").unwrap();
+    assert_eq!(config.server, smallest.server);
+    assert_eq!(config.limits, smallest.limits);
+    assert_eq!(config.log, smallest.log);
+    assert_eq!(config.admin, smallest.admin);
+    assert_eq!(
+        config.plugins.settings("other").memory,
+        smallest.plugins.settings("other").memory
+    );
+    assert_eq!(config.listeners[0].address, smallest.listeners[0].address);
+}
+
+#[test]
+fn the_reference_shows_examples_that_load() {
+    // Each of them alone in the place of its comment, but for the sections that are commented out as a
+    // whole (alternatives to what is shown) and `mode` (for another kind of address).
+    let reference = reference();
+    let lines: Vec<_> = reference.lines().collect();
+    let mut commented = false;
+    for (index, line) in lines.iter().enumerate() {
+        if line.starts_with(['[', '#']) && line.trim_start_matches('#').starts_with('[') {
+            commented = line.starts_with('#');
+        }
+        let example = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(char::is_alphabetic));
+        let Some(example) = example.filter(|key| !commented && !key.starts_with("mode")) else {
+            continue;
+        };
+        let mut lines = lines.clone();
+        lines[index] = example;
+        parse(&lines.join("\n")).unwrap_or_else(|errors| panic!("{errors}"));
+    }
+}
+
+#[test]
+fn the_reference_shows_alternatives_that_load() {
+    let (head, rest) = reference().split_once("\nupstream = ").map(owned).unwrap();
+    let (_, respond) = rest.split_once("#[route.respond]").map(owned).unwrap();
+    let (respond, redirect) = respond.split_once("#[route.redirect]").map(owned).unwrap();
+    let shown = |lines: &str| lines.replace("\n#", "\n").replace("\necho", "\n#echo");
+    for (name, lines) in [("respond", respond), ("redirect", redirect)] {
+        let lines: String = shown(&lines)
+            .lines()
+            .filter(|line| line.contains(" = ") && !line.starts_with([' ', '#']))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        parse(&format!("{head}\n[route.{name}]\n{lines}"))
+            .unwrap_or_else(|errors| panic!("{errors}"));
+    }
+}
+
+#[test]
+fn the_default_configuration_answers() {
+    let config = load(&shipped("default.toml")).unwrap();
+    assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:8080");
+    assert_eq!(
+        config.admin.address.as_ref().unwrap().to_string(),
+        "127.0.0.1:9901"
+    );
+    assert!(config.plugins.directory.is_absolute());
+    assert!(config.plugins.directory.ends_with("config/plugins"));
+    let Target::Respond(respond) = &config.routes[0].target else {
+        panic!("the route does not answer");
+    };
+    assert!(respond.body.contains("/etc/tidegate/default.toml"));
+}
+
+#[test]
+fn every_key_is_understood() {
+    let config = load(&valid("full.toml")).unwrap();
+    assert_eq!(config.server.threads, 2);
+    assert_eq!(config.limits.header_timeout, Duration::from_millis(1500));
+    assert_eq!(config.limits.body_bytes, 0);
+    assert_eq!(
+        config.listeners[1].address,
+        Address::Unix("/run/tidegate.sock".into())
+    );
+    assert_eq!(config.listeners[1].mode, Some(0o660));
+    assert_eq!(
+        config.listeners[0].trusted_proxies[1].to_string(),
+        "192.0.2.7/32"
+    );
+    let app = &config.upstreams["app"];
+    assert_eq!(app.peers[3].weight, 2);
+    let name = PeerAddress::Name {
+        host: "app.internal".to_owned(),
+        port: 80,
+    };
+    assert_eq!(app.peers[1].address, name);
+    assert_eq!(app.timeout.connect, Duration::from_secs(1));
+    assert_eq!(app.timeout.idle, Duration::from_secs(50));
+    assert_eq!(app.attempts, 3);
+}
+
+#[test]
+fn routes_keep_their_patterns_and_names() {
+    let config = load(&valid("full.toml")).unwrap();
+    let [api, echo, old] = &config.routes[..] else {
+        panic!("three routes")
+    };
+    assert_eq!(
+        (api.name.as_str(), echo.name.as_str(), old.name.as_str()),
+        ("api", "route-2", "old")
+    );
+    let hosts: Vec<_> = api.hosts.iter().map(|host| host.value.as_str()).collect();
+    assert_eq!(hosts, ["api.example.com", "*.api.example.com"]);
+    assert_eq!(api.paths[0].value, "/v1/*");
+    assert_eq!(at(&config, api.paths[0].span), "\"/v1/*\"");
+    assert_eq!(at(&config, api.headers[0].0.span), "x-beta");
+    assert_eq!(api.query[0].1.value, "~^2");
+    assert_eq!(api.target, Target::Upstream("app".to_owned()));
+    assert_eq!(echo.target, Target::Echo);
+    let Target::Redirect(redirect) = &old.target else {
+        panic!("a redirect")
+    };
+    assert_eq!(redirect.status.as_u16(), 301);
+}
+
+#[test]
+fn plugins_inherit_what_they_do_not_set() {
+    let plugins = load(&valid("full.toml")).unwrap().plugins;
+    let jwt = plugins.settings("jwt");
+    assert_eq!(jwt.file, plugins.directory.join("jwt-2.wasm"));
+    assert_eq!(jwt.sha256.unwrap().value.to_string(), "ab".repeat(32));
+    assert_eq!(jwt.deadline, Duration::from_millis(2));
+    assert_eq!(jwt.memory, 16 << 20);
+    assert_eq!(jwt.on_failure.deadline, Policy::Open);
+    assert_eq!(jwt.on_failure.trap, Policy::Closed);
+    let other = plugins.settings("other");
+    assert_eq!(other.file, plugins.directory.join("other.wasm"));
+    assert_eq!(other.memory, 16 << 20);
+    assert_eq!(plugins.cache, Cache::Off);
+}
+
+#[test]
+fn plugins_get_json_and_point_back_into_the_file() {
+    let config = load(&valid("full.toml")).unwrap();
+    let plugins = &config.routes[0].plugins;
+    assert_eq!(plugins[0].config.json(), "{}");
+    assert_eq!(
+        at(&config, plugins[0].config.locate("any")),
+        "\"request-id\""
+    );
+    let rules = &plugins[1].config;
+    assert_eq!(
+        rules.json(),
+        r#"{"from":"2026-01-02","rules":[{"name":"a"},{"name":"b","rate":1.5}]}"#
+    );
+    assert_eq!(at(&config, rules.locate("rules.1.rate")), "rate = 1.5");
+    assert_eq!(
+        at(&config, rules.locate("rules.0.rate")),
+        "{ name = \"a\" }"
+    );
+    assert_eq!(
+        at(&config, rules.locate("")),
+        at(&config, rules.locate("unknown"))
+    );
+    let error = config
+        .error(rules.locate("rules.1.name"), "unknown rule")
+        .to_string();
+    assert!(error.contains("full.toml:54:49: unknown rule\n"), "{error}");
+}
+
+#[test]
+fn plugins_may_be_written_as_sections() {
+    let config = parse(
+        r#"
+        [[listener]]
+        address = "127.0.0.1:0"
+        [[route]]
+        respond = { echo = true }
+        [[route.plugins]]
+        use = "first"
+        [[route.plugins]]
+        use = "second"
+        [route.plugins.config]
+        rate = 1
+        [[route.plugins.config.rules]]
+        name = "x"
+        "#,
+    )
+    .unwrap();
+    let second = &config.routes[0].plugins[1].config;
+    assert_eq!(second.json(), r#"{"rate":1,"rules":[{"name":"x"}]}"#);
+    assert_eq!(at(&config, second.locate("rate")), "rate = 1");
+    assert_eq!(at(&config, second.locate("rules.0.name")), "name = \"x\"");
+    assert_eq!(at(&config, second.locate("burst")), "config");
+}
+
+#[test]
+fn equal_tables_give_equal_json() {
+    let routes = |config: &str| {
+        let head = "[[listener]]\naddress = \"[::]:0\"\n[[route]]\nrespond = { echo = true }\n";
+        let text = format!("{head}plugins = [{{ use = \"a\", config = {config} }}]");
+        parse(&text).unwrap().routes[0].plugins[0]
+            .config
+            .json()
+            .to_owned()
+    };
+    assert_eq!(
+        routes("{ b = 1, a = { d = 2, c = 3 } }"),
+        routes("{ a.c = 3, a.d = 2, b = 1 }")
+    );
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let errors = Config::load(Path::new("no/such.toml"), [])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        errors.starts_with("no/such.toml: cannot read the configuration: "),
+        "{errors}"
+    );
+}
+
+/// The environment of a file stands in its first lines, as `# env NAME=VALUE`.
+fn load(path: &Path) -> Result<Config, Errors> {
+    let text = fs::read_to_string(path).unwrap();
+    let env: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# env ")?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shown = path
+        .strip_prefix(root.join("tests/invalid"))
+        .unwrap_or(path);
+    Config::parse(Source::new(shown, text), env)
+}
+
+fn parse(text: &str) -> Result<Config, Errors> {
+    Config::parse(Source::new("test.toml", text), [])
+}
+
+fn owned((a, b): (&str, &str)) -> (String, String) {
+    (a.to_owned(), b.to_owned())
+}
+
+fn at(config: &Config, span: Span) -> &str {
+    &config.source.text()[span.start..span.end]
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(folder);
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn valid(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/valid")
+        .join(name)
+}
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../config")
+        .join(name)
+}
+
+/// Whether the file says this; with `BLESS=1` it does afterwards.
+fn same(path: &Path, text: &str) -> bool {
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(path, text).unwrap();
+    }
+    fs::read_to_string(path).is_ok_and(|expected| expected == text)
+}

@@ -1,0 +1,148 @@
+//! The access log: one line per request. The path is written without its query, which can hold keys;
+//! no header field is written at all.
+
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+use tidegate_chain::{Facts, Note};
+
+/// Where and how lines are written.
+///
+/// The writer must not block: each worker writes through it.
+pub struct AccessLog {
+    format: Format,
+    writer: Box<dyn Fn() -> Box<dyn Write> + Send + Sync>,
+}
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// What is written of an exchange.
+pub(crate) struct Entry<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) status: u16,
+    pub(crate) bytes: usize,
+    pub(crate) took: Duration,
+    pub(crate) peer: Option<&'a str>,
+    pub(crate) attempts: u32,
+    pub(crate) notes: &'a [Note],
+    pub(crate) problem: Option<&'a str>,
+}
+
+impl AccessLog {
+    /// A log whose lines go, each in one write, to what `writer` makes.
+    pub fn new(
+        format: Format,
+        writer: impl Fn() -> Box<dyn Write> + Send + Sync + 'static,
+    ) -> AccessLog {
+        AccessLog {
+            format,
+            writer: Box::new(writer),
+        }
+    }
+
+    pub(crate) fn write(&self, entry: &Entry<'_>) {
+        let line = match self.format {
+            Format::Json => entry.json(),
+            Format::Text => entry.text(),
+        };
+        // Nobody can be told that the log cannot be written.
+        let _ = (self.writer)().write_all(line.as_bytes());
+    }
+}
+
+impl Entry<'_> {
+    fn json(&self) -> String {
+        let facts = self.facts;
+        let mut line = json!({
+            "time": rfc3339(SystemTime::now()),
+            "request_id": &*facts.request_id,
+            "listener": &*facts.listener,
+            "client": self.client(),
+            "method": self.method,
+            "host": &*facts.host,
+            "path": self.path,
+            "protocol": facts.protocol,
+            "status": self.status,
+            "bytes": self.bytes,
+            "duration_ms": self.milliseconds(),
+            "route": &*facts.route,
+            "upstream": facts.upstream.as_deref(),
+            "peer": self.peer,
+            "attempts": self.attempts,
+            "plugins": self.notes.iter().map(note).collect::<Vec<_>>(),
+            "error": self.problem,
+        })
+        .to_string();
+        line.push('\n');
+        line
+    }
+
+    fn text(&self) -> String {
+        let facts = self.facts;
+        let mut line = format!(
+            "{} {} {} {} {}{} {} {}B {}ms route={}",
+            rfc3339(SystemTime::now()),
+            facts.request_id,
+            self.client().unwrap_or_else(|| "-".to_owned()),
+            self.method,
+            facts.host,
+            self.path,
+            self.status,
+            self.bytes,
+            self.milliseconds(),
+            facts.route,
+        );
+        if let Some(upstream) = &facts.upstream {
+            let peer = self.peer.unwrap_or("-");
+            // Writing to a string cannot fail.
+            let _ = write!(
+                line,
+                " upstream={upstream} peer={peer} attempts={}",
+                self.attempts
+            );
+        }
+        for one in self.notes {
+            let _ = write!(line, " plugin={}", note(one));
+        }
+        if let Some(problem) = self.problem {
+            let _ = write!(line, " error={problem:?}");
+        }
+        line.push('\n');
+        line
+    }
+
+    fn client(&self) -> Option<String> {
+        let client: Option<SocketAddr> = self.facts.client;
+        client.map(|client| client.ip().to_canonical().to_string())
+    }
+
+    fn milliseconds(&self) -> f64 {
+        (self.took.as_secs_f64() * 1e6).round() / 1e3
+    }
+}
+
+fn note(note: &Note) -> String {
+    format!("{}:{}", note.plugin, note.what)
+}
+
+/// `2026-11-20T17:00:00.123Z`.
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+impl std::fmt::Debug for AccessLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AccessLog({:?})", self.format)
+    }
+}

@@ -1,0 +1,114 @@
+//! What a connection and a request carry along.
+
+use crate::io::HeadClock;
+use crate::state::{Route, State};
+use http::StatusCode;
+use pingora::http::RequestHeader;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use tidegate_chain::{Exchange, Facts, Progress, Reply};
+
+tokio::task_local! {
+    /// The connection of the request that is being served. Pingora makes a request's context without
+    /// an argument, and runs each h2 stream in a task of its own; this reaches both.
+    pub(crate) static CONNECTION: Arc<Connection>;
+}
+
+/// What the proxy knows of a connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// Who is connected; `None` on a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Tells the connection's IO when a head is being awaited.
+    pub(crate) clock: Arc<HeadClock>,
+}
+
+/// What a request carries from phase to phase.
+pub struct Context {
+    pub(crate) connection: Option<Arc<Connection>>,
+    pub(crate) state: Arc<State>,
+    pub(crate) start: Instant,
+    /// Set by the accept phase.
+    pub(crate) facts: Facts,
+    /// Set by the request phase.
+    pub(crate) route: Option<Arc<Route>>,
+    /// Of a route with plugins.
+    pub(crate) plugins: Option<Plugins>,
+    /// What is to be sent instead of what was to come, and why.
+    pub(crate) instead: Option<Instead>,
+    pub(crate) upstream: UpstreamTrace,
+    /// Bytes of the request body that passed.
+    pub(crate) body_bytes: u64,
+    /// What went wrong, for the access log.
+    pub(crate) problem: Option<String>,
+}
+
+/// The exchange as plugins see it, and how far it came.
+pub(crate) struct Plugins {
+    pub(crate) exchange: Box<Exchange>,
+    pub(crate) progress: Progress,
+}
+
+/// A response that takes the place of another.
+pub(crate) enum Instead {
+    /// A plugin's reply, or a 503 for one that failed.
+    Reply(Reply),
+    /// A status with a short text.
+    Status(StatusCode),
+}
+
+/// What became of the request upstream.
+#[derive(Default)]
+pub(crate) struct UpstreamTrace {
+    pub(crate) attempts: u32,
+    /// The index of the peer that was asked last, in its group's order.
+    pub(crate) turn: usize,
+    pub(crate) peer: Option<Arc<str>>,
+}
+
+impl Context {
+    pub(crate) fn new(state: Arc<State>) -> Context {
+        Context {
+            connection: CONNECTION.try_with(Arc::clone).ok(),
+            state,
+            start: Instant::now(),
+            facts: Exchange::default().facts,
+            route: None,
+            plugins: None,
+            instead: None,
+            upstream: UpstreamTrace::default(),
+            body_bytes: 0,
+            problem: None,
+        }
+    }
+
+    /// The facts of the exchange, wherever they are at the moment.
+    pub(crate) fn facts(&self) -> &Facts {
+        match &self.plugins {
+            Some(plugins) => &plugins.exchange.facts,
+            None => &self.facts,
+        }
+    }
+
+    pub(crate) fn facts_mut(&mut self) -> &mut Facts {
+        match &mut self.plugins {
+            Some(plugins) => &mut plugins.exchange.facts,
+            None => &mut self.facts,
+        }
+    }
+}
+
+/// An empty head, for a place that holds none at the moment.
+pub(crate) fn empty_request() -> RequestHeader {
+    RequestHeader::from(http::Request::new(()).into_parts().0)
+}
+
+impl Context {
+    /// A context for a request that begins now.
+    pub fn begin(state: &arc_swap::ArcSwap<State>) -> Context {
+        Context::new(state.load_full())
+    }
+}

@@ -1,0 +1,53 @@
+//! The echo responder: answers with the request as an upstream would have seen it.
+
+use crate::context::Context;
+use crate::phase::upstream_request;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use pingora::proxy::Session;
+use serde_json::{Map, Value, json};
+use tidegate_chain::Reply;
+
+/// Bytes of the body that are shown.
+const BODY_SHOWN: usize = 64 * 1024;
+
+/// The reply: reads the whole body, keeps its beginning.
+pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingora::Result<Reply> {
+    let mut head = session.req_header().clone();
+    upstream_request::complete(&mut head, context)?;
+    let mut shown = Vec::new();
+    let mut bytes = 0_u64;
+    if session.req_header().headers.contains_key("expect") {
+        session.write_continue_response().await?;
+    }
+    while let Some(chunk) = session.read_request_body().await? {
+        bytes += chunk.len() as u64;
+        crate::phase::request_body::check(bytes, context)?;
+        let room = BODY_SHOWN.saturating_sub(shown.len()).min(chunk.len());
+        shown.extend_from_slice(chunk.get(..room).unwrap_or_default());
+    }
+    let mut headers = Map::new();
+    for (name, value) in &head.headers {
+        let text = Value::from(String::from_utf8_lossy(value.as_bytes()));
+        let entry = headers.entry(name.as_str()).or_insert_with(|| json!([]));
+        if let Value::Array(values) = entry {
+            values.push(text);
+        }
+    }
+    let body = json!({
+        "method": head.method.as_str(),
+        "path": head.uri.path(),
+        "query": head.uri.query(),
+        "host": &*context.facts().host,
+        "version": context.facts().protocol,
+        "headers": headers,
+        "body": String::from_utf8_lossy(&shown),
+        "body_bytes": bytes,
+    });
+    let mut text = serde_json::to_vec_pretty(&body).unwrap_or_default();
+    text.push(b'\n');
+    let mut reply = Reply::text(StatusCode::OK, Bytes::from(text));
+    let json = HeaderValue::from_static("application/json");
+    reply.headers.insert(http::header::CONTENT_TYPE, json);
+    Ok(reply)
+}

@@ -1,0 +1,267 @@
+//! A connection's bytes, as Pingora reads and writes them.
+//!
+//! Two things are ours. Writes are gathered until they are flushed, so that a head and a short body are
+//! one system call, in a buffer that is given back while the connection is idle (Pingora's own streams
+//! keep 87 KiB each). And a head has a deadline as a whole: Pingora's read timeout starts anew with
+//! every byte, so a client could send one a minute for ever.
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes};
+use pingora::protocols::l4::socket::SocketAddr as PingoraAddress;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+use tidegate_listen::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Writes are gathered up to this size.
+const GATHER: usize = 16 * 1024;
+
+/// Counts the heads of a connection: even while one is awaited, odd while its request is served.
+#[derive(Debug, Default)]
+pub(crate) struct HeadClock(AtomicU32);
+
+impl HeadClock {
+    /// A head was read.
+    pub(crate) fn head_is_read(&self) {
+        self.0.fetch_or(1, Ordering::Relaxed);
+    }
+
+    /// The request is done; the next head may come.
+    pub(crate) fn request_is_done(&self) {
+        let now = self.0.load(Ordering::Relaxed);
+        if now & 1 == 1 {
+            self.0.store(now.wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
+    fn now(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The bytes of a connection.
+pub(crate) struct Io {
+    stream: Stream,
+    /// Read while the protocol was found out.
+    first: Bytes,
+    gathered: Vec<u8>,
+    deadline: HeadDeadline,
+    protocol: Protocol,
+    socket: Arc<SocketDigest>,
+    since: SystemTime,
+}
+
+/// What the connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+struct HeadDeadline {
+    clock: Arc<HeadClock>,
+    timeout: Duration,
+    /// The head that `begun` and `timer` are of.
+    head: u32,
+    begun: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Io {
+    pub(crate) fn new(
+        stream: Stream,
+        peer: Option<SocketAddr>,
+        first: Bytes,
+        protocol: Protocol,
+        clock: Arc<HeadClock>,
+        timeout: Duration,
+    ) -> Io {
+        let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        // Never set before: it is new.
+        let _ = socket.peer_addr.set(peer.map(PingoraAddress::Inet));
+        Io {
+            stream,
+            first,
+            gathered: Vec::new(),
+            deadline: HeadDeadline {
+                head: clock.now(),
+                clock,
+                timeout,
+                begun: Some(Instant::now()),
+                timer: None,
+            },
+            protocol,
+            socket: Arc::new(socket),
+            since: SystemTime::now(),
+        }
+    }
+
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut written = 0;
+        while let Some(rest) = self.gathered.get(written..).filter(|r| !r.is_empty()) {
+            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => written += n,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.gathered.drain(..written);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.gathered = Vec::new();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl HeadDeadline {
+    /// Called with every read: whether the head's time is over.
+    fn poll(&mut self, cx: &mut Context<'_>, read: bool, pending: bool) -> Poll<()> {
+        let now = self.clock.now();
+        if now != self.head {
+            self.head = now;
+            self.begun = None;
+            self.timer = None;
+        }
+        if now & 1 == 1 {
+            return Poll::Pending;
+        }
+        if read && self.begun.is_none() {
+            self.begun = Some(Instant::now());
+        }
+        let Some(begun) = self.begun.filter(|_| pending) else {
+            return Poll::Pending;
+        };
+        let end = begun + self.timeout;
+        self.timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)))
+            .as_mut()
+            .poll(cx)
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.first.has_remaining() {
+            let count = this.first.remaining().min(buffer.remaining());
+            buffer.put_slice(&this.first.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        let answer = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if this.protocol == Protocol::Http2 {
+            return answer;
+        }
+        let read = buffer.filled().len() > before;
+        match this.deadline.poll(cx, read, answer.is_pending()) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the request head did not come in time",
+            ))),
+            Poll::Pending => answer,
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.gathered.len() + bytes.len() <= GATHER {
+            this.gathered.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        ready!(this.poll_write_out(cx))?;
+        if bytes.len() < GATHER {
+            this.gathered.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut this.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_write_out(cx))?;
+        Pin::new(&mut this.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_write_out(cx))?;
+        Pin::new(&mut this.stream).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Io {
+    async fn shutdown(&mut self) {
+        // The client may be gone already.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for Io {
+    fn id(&self) -> UniqueIDType {
+        self.stream.as_raw_fd()
+    }
+}
+
+impl Ssl for Io {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        // This is how Pingora is told to speak h2, on plain connections too.
+        (self.protocol == Protocol::Http2).then_some(ALPN::H2)
+    }
+}
+
+impl GetTimingDigest for Io {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        vec![Some(TimingDigest {
+            established_ts: self.since,
+            ..TimingDigest::default()
+        })]
+    }
+}
+
+impl GetProxyDigest for Io {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Io {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(self.socket.clone())
+    }
+}
+
+impl Peek for Io {}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Io")
+            .field("stream", &self.stream)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,37 @@
+//! The HTTP data path, on Pingora.
+//!
+//! The life of a request, one file each:
+//!
+//! 1. [`serve`](Server::serve) (`serve.rs`): a connection is HTTP/1.1 or h2c; its bytes go through `io.rs`.
+//! 2. `phase/accept.rs`: the head is checked and normalised, deadlines are set, a snapshot is taken.
+//! 3. `phase/request.rs`: the route is found, its plugins run; fixed answers are given here.
+//! 4. `phase/upstream_peer.rs`, `phase/upstream_request.rs`: a peer is chosen, the head is completed.
+//! 5. `phase/request_body.rs`: the body is counted.
+//! 6. `phase/response.rs`: plugins run in reverse.
+//! 7. `phase/failure.rs`: any error becomes a response, here and nowhere else.
+//! 8. `phase/log.rs`: access log and metrics.
+//!
+//! A request reads one immutable [`State`], taken at its start. Nothing here knows of WebAssembly or of
+//! configuration files; the binary puts the parts together.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod access_log;
+mod client;
+mod context;
+mod echo;
+mod head;
+mod io;
+mod metrics;
+pub mod phase;
+mod respond;
+mod serve;
+mod state;
+mod upstream;
+
+pub use access_log::{AccessLog, Format};
+pub use context::{Connection, Context};
+pub use metrics::{Metrics, RouteMetrics};
+pub use serve::Server;
+pub use state::{Limits, ListenerState, Redirect, Route, State, Target};
+pub use upstream::{Peer, PeerAddress, Timeouts, Upstream, UpstreamError};

@@ -1,0 +1,156 @@
+//! The data path's metrics. Handles are resolved when a state is built; a request only adds.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+use std::time::Duration;
+
+/// Metrics of routes, upstreams and listeners.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    attempts: IntCounterVec,
+    connect_seconds: HistogramVec,
+    connections: IntGaugeVec,
+    connections_total: IntCounterVec,
+    refused: IntCounterVec,
+    without_route: RouteMetrics,
+}
+
+/// Metrics of one route.
+#[derive(Clone, Debug)]
+pub struct RouteMetrics {
+    /// By the first digit of the status; the first is for requests without a response.
+    requests: [IntCounter; 6],
+    seconds: Histogram,
+}
+
+/// Metrics of one upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamMetrics {
+    pub(crate) answered: IntCounter,
+    pub(crate) failed: IntCounter,
+    pub(crate) head_seconds: Histogram,
+}
+
+/// Metrics of one listener.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerMetrics {
+    pub(crate) open: IntGauge,
+    pub(crate) total: IntCounter,
+    pub(crate) refused_connections: IntCounter,
+    pub(crate) refused_per_address: IntCounter,
+}
+
+fn buckets() -> Vec<f64> {
+    vec![
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    ]
+}
+
+impl Metrics {
+    /// Register the metrics.
+    ///
+    /// # Errors
+    /// The registry has metrics of these names already.
+    pub fn register(registry: &Registry) -> Result<Metrics, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets());
+            let vec = HistogramVec::new(options, labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let connections = IntGaugeVec::new(
+            Opts::new("tidegate_connections", "Open client connections."),
+            &["listener"],
+        )?;
+        registry.register(Box::new(connections.clone()))?;
+        let requests = counter(
+            "tidegate_requests_total",
+            "Requests by route and class of status; `none` where no response was sent.",
+            &["route", "status"],
+        )?;
+        let seconds = histogram(
+            "tidegate_request_seconds",
+            "From the end of the request head to the end of the response.",
+            &["route"],
+        )?;
+        Ok(Metrics {
+            without_route: RouteMetrics::new(&requests, &seconds, ""),
+            requests,
+            seconds,
+            attempts: counter(
+                "tidegate_upstream_attempts_total",
+                "Attempts at peers, by upstream and result: `ok` for a response head, `error` otherwise.",
+                &["upstream", "result"],
+            )?,
+            connect_seconds: histogram(
+                "tidegate_upstream_head_seconds",
+                "From the start of a request to the head of the upstream's response.",
+                &["upstream"],
+            )?,
+            connections,
+            connections_total: counter(
+                "tidegate_connections_total",
+                "Accepted client connections.",
+                &["listener"],
+            )?,
+            refused: counter(
+                "tidegate_connections_refused_total",
+                "Connections closed at once because a cap was reached.",
+                &["listener", "reason"],
+            )?,
+        })
+    }
+
+    /// The metrics of a route.
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        RouteMetrics::new(&self.requests, &self.seconds, name)
+    }
+
+    pub(crate) fn without_route(&self) -> &RouteMetrics {
+        &self.without_route
+    }
+
+    pub(crate) fn upstream(&self, name: &str) -> UpstreamMetrics {
+        UpstreamMetrics {
+            answered: self.attempts.with_label_values(&[name, "ok"]),
+            failed: self.attempts.with_label_values(&[name, "error"]),
+            head_seconds: self.connect_seconds.with_label_values(&[name]),
+        }
+    }
+
+    pub(crate) fn listener(&self, name: &str) -> ListenerMetrics {
+        ListenerMetrics {
+            open: self.connections.with_label_values(&[name]),
+            total: self.connections_total.with_label_values(&[name]),
+            refused_connections: self.refused.with_label_values(&[name, "connections"]),
+            refused_per_address: self.refused.with_label_values(&[name, "per-address"]),
+        }
+    }
+}
+
+impl RouteMetrics {
+    fn new(requests: &IntCounterVec, seconds: &HistogramVec, name: &str) -> RouteMetrics {
+        let classes = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+        RouteMetrics {
+            requests: classes.map(|class| requests.with_label_values(&[name, class])),
+            seconds: seconds.with_label_values(&[name]),
+        }
+    }
+
+    /// A request ended; status 0 where no response was sent.
+    pub(crate) fn done(&self, status: u16, took: Duration) {
+        if let Some(counter) = self.requests.get(usize::from(status / 100)) {
+            counter.inc();
+        }
+        self.seconds.observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,143 @@
+//! The head is there: refuse what is not safe to forward, bring host and path to one form, set the
+//! connection's deadlines.
+
+use crate::client;
+use crate::context::Context;
+use crate::state::Limits;
+use http::uri::{PathAndQuery, Uri};
+use http::{StatusCode, Version, header};
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// How long an unread request body is read on, to keep the connection.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes per second that a client has to read at least.
+const SEND_RATE_MIN: usize = 1024;
+
+/// Check and normalise.
+///
+/// # Errors
+/// A request that is refused; [`super::failure`] answers it.
+pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+    if let Some(connection) = &context.connection {
+        connection.clock.head_is_read();
+        context.facts.listener = connection.listener.clone();
+        context.facts.peer = connection.peer.map(|peer| peer.ip());
+    }
+    set_deadlines(session, &context.state.limits);
+    identify(session.req_header_mut(), context);
+    let checked = check(session.req_header_mut(), context);
+    checked.map_err(|(status, reason)| super::failure::refuse(context, status, reason))
+}
+
+fn set_deadlines(session: &mut Session, limits: &Limits) {
+    // Where the parser switched keep-alive off (a request with both length and encoding, say), it
+    // stays off.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1)));
+    }
+    session.set_read_timeout(Some(limits.read_timeout));
+    session.set_write_timeout(Some(limits.write_timeout));
+    session.set_min_send_rate(Some(SEND_RATE_MIN));
+    session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+}
+
+/// Find out for whom the request is, and give it an id.
+fn identify(head: &mut RequestHeader, context: &mut Context) {
+    let peer = context.connection.as_ref().and_then(|c| c.peer);
+    let state = context.state.clone();
+    let listener = state.listeners.get(&context.facts.listener);
+    let trusted = listener.map_or(&[][..], |l| &l.trusted_proxies);
+    if client::is_trusted(peer, trusted) {
+        context.facts.client = client::client(peer, &head.headers, trusted);
+    } else {
+        client::distrust(head);
+        context.facts.client = peer;
+    }
+    let given = head.headers.get("x-request-id");
+    let given = given.and_then(|id| id.to_str().ok());
+    context.facts.request_id = match given.filter(|id| is_request_id(id)) {
+        Some(id) => id.into(),
+        None => format!("{:032x}", fastrand::u128(..)).into(),
+    };
+    context.facts.protocol = match head.version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    };
+}
+
+/// Ids are written into logs and fields: printable and not too long.
+fn is_request_id(id: &str) -> bool {
+    (1..=128).contains(&id.len())
+        && id.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=')
+        })
+}
+
+type Refusal = (StatusCode, &'static str);
+
+fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal> {
+    let limits = &context.state.limits;
+    let bad = |reason| (StatusCode::BAD_REQUEST, reason);
+    if head.raw_path().len() > limits.uri_bytes {
+        return Err((StatusCode::URI_TOO_LONG, "request target too long"));
+    }
+    let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if head.headers.len() > limits.head.count {
+        return Err((too_large, "too many header fields"));
+    }
+    let fields = head.headers.iter();
+    let bytes: usize = fields.map(|(n, v)| n.as_str().len() + v.len()).sum();
+    if bytes > limits.head.bytes {
+        return Err((too_large, "header fields too large"));
+    }
+    context.facts.host = host(head)?;
+    if !head.raw_path_is_utf8() {
+        return Err(bad("the path is not valid"));
+    }
+    let path = tidegate_route::normalize_path(head.uri.path())
+        .map_err(|_| bad("the path is not valid"))?;
+    // Also without a change in the path: the target may have come in absolute form.
+    let changed = matches!(path, Cow::Owned(_));
+    if changed || head.raw_path().first() != Some(&b'/') {
+        let target = match head.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.into_owned(),
+        };
+        let target = PathAndQuery::try_from(target).map_err(|_| bad("the path is not valid"))?;
+        head.set_uri(Uri::from(target));
+    }
+    Ok(())
+}
+
+/// The host asked for. HTTP/1.1 requires the field (RFC 9112 §3.2); HTTP/2 has a pseudo-field, which
+/// must agree with it.
+fn host(head: &RequestHeader) -> Result<Box<str>, Refusal> {
+    let bad = |reason| (StatusCode::BAD_REQUEST, reason);
+    let mut fields = head.headers.get_all(header::HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(bad("more than one host"));
+    }
+    let field = field
+        .map(|value| value.to_str().map_err(|_| bad("the host is not valid")))
+        .transpose()?;
+    let authority = head.uri.authority().map(|authority| authority.as_str());
+    let parse = |text| tidegate_route::host(text).map_err(|_| bad("the host is not valid"));
+    let host = match (authority, field) {
+        (Some(authority), Some(field)) => {
+            let host = parse(authority)?;
+            if host != parse(field)? {
+                return Err(bad("the host and the authority differ"));
+            }
+            host
+        }
+        (Some(text), None) | (None, Some(text)) => parse(text)?,
+        (None, None) if head.version == Version::HTTP_10 => Cow::Borrowed(""),
+        (None, None) => return Err(bad("no host")),
+    };
+    Ok(host.into())
+}

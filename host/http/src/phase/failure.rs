@@ -1,0 +1,77 @@
+//! Errors become responses, here and nowhere else.
+
+use crate::context::{Context, Instead};
+use crate::respond;
+use http::StatusCode;
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{Error, ErrorSource, ErrorType};
+
+/// A request that is refused, as an error that ends up in [`run`].
+pub(crate) fn refuse(
+    context: &mut Context,
+    status: StatusCode,
+    reason: &'static str,
+) -> Box<Error> {
+    context.instead = Some(Instead::Reply(super::request::status(status, reason)));
+    context.problem = Some(reason.to_owned());
+    Error::explain(ErrorType::HTTPStatus(status.as_u16()), reason)
+}
+
+/// Answer a request that failed, unless its response has begun or nobody is there to read it.
+pub async fn run(session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+    let instead = context.instead.take();
+    let status = match &instead {
+        Some(Instead::Reply(reply)) => reply.status.as_u16(),
+        Some(Instead::Status(status)) => status.as_u16(),
+        None => status_of(error),
+    };
+    if context.problem.is_none() && instead.is_none() {
+        context.problem = Some(describe(error));
+    }
+    let begun = session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational());
+    let outcome = |status| FailToProxy {
+        error_code: status,
+        can_reuse_downstream: false,
+    };
+    let Ok(code) = StatusCode::from_u16(status) else {
+        return outcome(0);
+    };
+    if begun {
+        return outcome(status);
+    }
+    // What is left of the request is not read: the connection ends with this response.
+    session.set_keepalive(None);
+    let reply = instead.unwrap_or(Instead::Status(code)).reply();
+    if let Err(error) = respond::send(session, context, reply).await {
+        tracing::debug!(%error, "the client was gone before the error could be sent");
+    }
+    outcome(status)
+}
+
+/// The status of an error; 0 where nobody is there to read it.
+fn status_of(error: &Error) -> u16 {
+    use ErrorType::*;
+    if let HTTPStatus(status) = error.etype() {
+        return *status;
+    }
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout) => 504,
+        (ErrorSource::Upstream, _) => 502,
+        (ErrorSource::Downstream, ReadTimedout) => 408,
+        (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed | WriteTimedout) => 0,
+        (ErrorSource::Downstream, _) => 400,
+        _ => 500,
+    }
+}
+
+/// For the access log: the kind, without what a client or upstream may have put into the text.
+fn describe(error: &Error) -> String {
+    let side = match error.esource() {
+        ErrorSource::Upstream => "upstream",
+        ErrorSource::Downstream => "client",
+        ErrorSource::Internal | ErrorSource::Unset => "proxy",
+    };
+    format!("{side}: {}", error.etype().as_str())
+}

@@ -1,0 +1,103 @@
+//! Find the route, run its plugins, and give the answers that need no upstream.
+
+use crate::context::{Context, Instead, Plugins};
+use crate::state::Target;
+use crate::{echo, respond};
+use http::{StatusCode, header};
+use pingora::proxy::Session;
+use std::mem;
+use tidegate_chain::{Exchange, Progress, Reply};
+
+/// Whether the request was answered here.
+///
+/// # Errors
+/// A request that is refused, or a client that is gone.
+pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+    let state = context.state.clone();
+    let head = session.req_header();
+    let request = tidegate_route::Request {
+        host: &context.facts.host,
+        path: head.uri.path(),
+        query: head.uri.query(),
+        method: &head.method,
+        headers: &head.headers,
+    };
+    let Some(route) = state.routes.lookup(&request).cloned() else {
+        let reply = status(StatusCode::NOT_FOUND, "no route for this request");
+        respond::send(session, context, reply).await?;
+        return Ok(true);
+    };
+    context.facts.route = route.name.clone();
+    check_length(session, context)?;
+    context.route = Some(route.clone());
+    if let Some(reply) = run_plugins(session, context).await {
+        respond::send(session, context, reply).await?;
+        return Ok(true);
+    }
+    let reply = match &route.target {
+        Target::Upstream(_) => {
+            if session.is_upgrade_req() {
+                // The tunnel may be silent for longer than a request body.
+                session.set_read_timeout(None);
+            }
+            return Ok(false);
+        }
+        Target::Respond(reply) => reply.clone(),
+        Target::Echo => echo::reply(session, context).await?,
+        Target::Redirect(redirect) => {
+            let mut reply = status(redirect.status, "see location");
+            let to = redirect.to.clone();
+            reply.headers.insert(header::LOCATION, to);
+            reply
+        }
+    };
+    respond::send(session, context, reply).await?;
+    Ok(true)
+}
+
+/// Run the request phase of the route's chain.
+async fn run_plugins(session: &mut Session, context: &mut Context) -> Option<Reply> {
+    let route = context.route.clone()?;
+    if route.chain.is_empty() {
+        return None;
+    }
+    let facts = mem::replace(&mut context.facts, Exchange::default().facts);
+    let exchange = Exchange::new(respond::unlent(), facts, context.state.limits.head);
+    let plugins = context.plugins.insert(Plugins {
+        exchange: Box::new(exchange),
+        progress: Progress::default(),
+    });
+    respond::lend(session, plugins);
+    let verdict = route
+        .chain
+        .request(&mut plugins.progress, &mut plugins.exchange)
+        .await;
+    respond::give_back(session, plugins);
+    respond::report(&verdict, context);
+    verdict.reply()
+}
+
+/// Refuse a body that says itself that it is too long, before anything is done for it.
+fn check_length(session: &Session, context: &mut Context) -> pingora::Result<()> {
+    let length = session.req_header().headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    super::request_body::check(length.unwrap_or(0), context)
+}
+
+/// A status with a line of text.
+pub(crate) fn status(status: StatusCode, reason: &str) -> Reply {
+    Reply::text(status, format!("{} {reason}\n", status.as_u16()))
+}
+
+impl Instead {
+    /// The reply that it stands for.
+    pub(crate) fn reply(self) -> Reply {
+        match self {
+            Instead::Reply(reply) => reply,
+            Instead::Status(code) => {
+                let reason = code.canonical_reason().unwrap_or("error");
+                status(code, &reason.to_ascii_lowercase())
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The upstream's response head is there: plugins run in reverse.
+
+use crate::context::{Context, Instead};
+use crate::respond;
+use crate::state::Target;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
+
+/// Run the plugins on the head.
+///
+/// # Errors
+/// A plugin replies instead: the upstream's response is dropped and [`super::failure`] sends the reply.
+pub async fn run(
+    session: &mut Session,
+    head: &mut ResponseHeader,
+    context: &mut Context,
+) -> pingora::Result<()> {
+    if head.status.is_informational() {
+        return Ok(());
+    }
+    if let Some(Target::Upstream(upstream)) = context.route.as_deref().map(|r| &r.target) {
+        upstream.metrics.answered.inc();
+        let took = context.start.elapsed().as_secs_f64();
+        upstream.metrics.head_seconds.observe(took);
+    }
+    match respond::run_plugins(session, context, head).await {
+        None => Ok(()),
+        Some(reply) => {
+            let status = reply.status.as_u16();
+            context.instead = Some(Instead::Reply(reply));
+            Error::e_explain(ErrorType::HTTPStatus(status), "a plugin replied instead")
+        }
+    }
+}

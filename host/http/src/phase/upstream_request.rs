@@ -1,0 +1,41 @@
+//! Complete the head that goes to the upstream.
+
+use crate::context::Context;
+use http::{HeaderValue, header};
+use pingora::http::RequestHeader;
+
+/// Say for whom the request is. Runs once per attempt, each time on a fresh copy of the head.
+///
+/// # Errors
+/// A value that is not one, which cannot come from checked facts.
+pub fn run(head: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
+    complete(head, context)
+}
+
+pub(crate) fn complete(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+    let facts = context.facts();
+    if let Some(peer) = facts.peer {
+        // A trusted proxy's list goes on; anybody else's was dropped at arrival.
+        let peer = peer.to_canonical();
+        let before = tidegate_chain::joined(&head.headers, "x-forwarded-for");
+        let list = match before.filter(|before| !before.is_empty()) {
+            Some(mut list) => {
+                list.extend_from_slice(format!(", {peer}").as_bytes());
+                list
+            }
+            None => peer.to_string().into_bytes(),
+        };
+        if let Ok(list) = HeaderValue::from_bytes(&list) {
+            head.insert_header("x-forwarded-for", list)?;
+        }
+    }
+    if !head.headers.contains_key("x-forwarded-proto") {
+        head.insert_header("x-forwarded-proto", facts.scheme)?;
+    }
+    if !head.headers.contains_key("x-forwarded-host")
+        && let Some(host) = head.headers.get(header::HOST).cloned()
+    {
+        head.insert_header("x-forwarded-host", host)?;
+    }
+    head.insert_header("x-request-id", &*facts.request_id)
+}

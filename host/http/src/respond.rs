@@ -1,0 +1,134 @@
+//! Sends a response that the proxy makes itself, after the plugins that are still to see it.
+
+use crate::context::{Context, Plugins, empty_request};
+use crate::head::{Request, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use std::any::Any;
+use std::mem;
+use std::time::SystemTime;
+use tidegate_chain::{Reply, Verdict};
+
+/// Send a reply; plugins that the request passed see its head first and may replace it.
+pub(crate) async fn send(
+    session: &mut Session,
+    context: &mut Context,
+    mut reply: Reply,
+) -> pingora::Result<()> {
+    let head = loop {
+        let mut head = head(&reply)?;
+        match run_plugins(session, context, &mut head).await {
+            None => break head,
+            Some(other) => reply = other,
+        }
+    };
+    write(session, head, reply.body).await
+}
+
+/// Run the response phase on a head. A reply replaces it; the plugins that have not had their turn
+/// are still to see that.
+pub(crate) async fn run_plugins(
+    session: &mut Session,
+    context: &mut Context,
+    head: &mut ResponseHeader,
+) -> Option<Reply> {
+    let route = context.route.clone()?;
+    let plugins = context.plugins.as_mut()?;
+    lend(session, plugins);
+    let status = head.status;
+    let lent = mem::replace(head, empty_response(status));
+    plugins.exchange.response = Some(Box::new(Response(lent)));
+    let verdict = route
+        .chain
+        .response(&mut plugins.progress, &mut plugins.exchange)
+        .await;
+    give_back(session, plugins);
+    if let Some(response) = plugins.exchange.response.take() {
+        let response: Box<dyn Any> = response;
+        if let Ok(response) = response.downcast::<Response>() {
+            *head = response.0;
+        }
+    }
+    report(&verdict, context);
+    verdict.reply()
+}
+
+/// Move the request head from Pingora's session to the exchange.
+pub(crate) fn lend(session: &mut Session, plugins: &mut Plugins) {
+    swap(session, plugins);
+}
+
+/// Move it back.
+pub(crate) fn give_back(session: &mut Session, plugins: &mut Plugins) {
+    swap(session, plugins);
+}
+
+fn swap(session: &mut Session, plugins: &mut Plugins) {
+    let request: &mut dyn Any = &mut *plugins.exchange.request;
+    if let Some(request) = request.downcast_mut::<Request>() {
+        mem::swap(session.req_header_mut(), &mut request.0);
+    }
+}
+
+/// An exchange's request head before the first [`lend`].
+pub(crate) fn unlent() -> Box<Request> {
+    Box::new(Request(empty_request()))
+}
+
+/// Say in the log which plugin refused a request, and why.
+pub(crate) fn report(verdict: &Verdict, context: &mut Context) {
+    if let Verdict::Refuse { plugin, failure } = verdict {
+        let facts = context.facts();
+        tracing::warn!(
+            plugin = &**plugin,
+            route = &*facts.route,
+            request = &*facts.request_id,
+            kind = failure.kind.name(),
+            "plugin failed, answering 503: {}",
+            failure.message
+        );
+        context.problem = Some(format!("plugin {plugin}: {}", failure.kind.name()));
+    }
+}
+
+fn head(reply: &Reply) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
+    for (name, value) in &reply.headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    if !is_bodiless(reply.status) {
+        head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
+    }
+    if !head.headers.contains_key(header::DATE) {
+        // RFC 9110 §6.6.1: whoever makes a response says when.
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        if let Ok(date) = HeaderValue::from_str(&date) {
+            head.insert_header(header::DATE, date)?;
+        }
+    }
+    Ok(head)
+}
+
+async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+    let no_body =
+        session.req_header().method == Method::HEAD || is_bodiless(head.status) || body.is_empty();
+    session
+        .write_response_header(Box::new(head), no_body)
+        .await?;
+    if !no_body {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn empty_response(status: StatusCode) -> ResponseHeader {
+    let mut parts = http::Response::new(()).into_parts().0;
+    parts.status = status;
+    ResponseHeader::from(parts)
+}

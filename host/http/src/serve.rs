@@ -1,0 +1,194 @@
+//! From an accepted connection to Pingora: find out what it speaks, then let it be served to its end.
+
+use crate::context::{CONNECTION, Connection};
+use crate::io::{HeadClock, Io, Protocol};
+use crate::metrics::ListenerMetrics;
+use crate::state::{Limits, State};
+use crate::{Metrics, context};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
+use pingora::proxy::{HttpProxy, ProxyHttp, http_proxy};
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_listen::{Refused, Stream};
+use tokio::io::AsyncReadExt;
+
+/// What an h2 connection begins with (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Windows of an h2 connection: the default of 64 KiB makes uploads slow over distance.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bounds of what a client can make an h2 connection do for nothing.
+const RESETS_MAX: usize = 128;
+/// How often Pingora asks for a peer at most; an upstream's `attempts` decides.
+const ATTEMPTS_MAX: usize = 16;
+
+/// The HTTP engine: one pool of upstream connections, shared by all listeners.
+pub struct Server<P> {
+    proxy: Arc<HttpProxy<P>>,
+    state: Arc<ArcSwap<State>>,
+    metrics: Metrics,
+    stop: ShutdownWatch,
+}
+
+impl<P> Server<P>
+where
+    P: ProxyHttp<CTX = context::Context> + Send + Sync + 'static,
+{
+    /// An engine that calls `phases`. `stop` turning true lets connections end with their current
+    /// request; its sender has to live as long as the server.
+    pub fn new(
+        phases: P,
+        state: Arc<ArcSwap<State>>,
+        metrics: Metrics,
+        threads: usize,
+        pooled: usize,
+        stop: ShutdownWatch,
+    ) -> Server<P> {
+        let conf = ServerConf {
+            threads,
+            max_retries: ATTEMPTS_MAX,
+            upstream_keepalive_pool_size: pooled.div_ceil(threads.max(1)).max(1),
+            ..ServerConf::default()
+        };
+        Server {
+            proxy: Arc::new(http_proxy(&Arc::new(conf), phases)),
+            state,
+            metrics,
+            stop,
+        }
+    }
+
+    /// Count a connection that was refused.
+    pub fn refused(&self, listener: &str, refused: Refused) {
+        let metrics = self.metrics.listener(listener);
+        match refused {
+            Refused::Connections => metrics.refused_connections.inc(),
+            Refused::PerAddress => metrics.refused_per_address.inc(),
+        }
+    }
+
+    /// Serve a connection to its end.
+    pub async fn serve(&self, listener: Arc<str>, connection: tidegate_listen::Connection) {
+        let _open = Open::new(self.metrics.listener(&listener));
+        let limits = self.state.load().limits.clone();
+        let tidegate_listen::Connection {
+            mut stream,
+            peer,
+            slot,
+        } = connection;
+        let sniffed = tokio::time::timeout(limits.header_timeout, sniff(&mut stream)).await;
+        let Ok(Ok((protocol, first))) = sniffed else {
+            return;
+        };
+        let clock = Arc::new(HeadClock::default());
+        let timeout = limits.header_timeout;
+        let io = Io::new(stream, peer, first, protocol, clock.clone(), timeout);
+        let app = Arc::new(App {
+            proxy: self.proxy.clone(),
+            options: options(&limits),
+            h2_streams: limits.h2_streams,
+            head_bytes: u32::try_from(limits.head.bytes).unwrap_or(u32::MAX),
+            connection: Arc::new(Connection {
+                listener,
+                peer,
+                clock,
+            }),
+        });
+        ServerApp::process_new(&app, Box::new(io), &self.stop).await;
+        drop(slot);
+    }
+
+    /// Close connections that are between requests. For the end of the process: there is no way back.
+    pub async fn close_idle(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}
+
+/// Read until it is clear what the client speaks. Other than Pingora's own way, this never waits for
+/// more than the first byte that differs.
+async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, Bytes)> {
+    let mut first = BytesMut::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut first).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if first.starts_with(PREFACE) {
+            return Ok((Protocol::Http2, first.freeze()));
+        }
+        if !PREFACE.starts_with(&first) {
+            return Ok((Protocol::Http1, first.freeze()));
+        }
+    }
+}
+
+/// Pingora's app for one connection: carries what is known of it to every request, also to those of
+/// h2, each of which runs in a task of its own.
+struct App<P> {
+    proxy: Arc<HttpProxy<P>>,
+    connection: Arc<Connection>,
+    options: HttpServerOptions,
+    h2_streams: u32,
+    head_bytes: u32,
+}
+
+#[async_trait]
+impl<P> HttpServerApp for App<P>
+where
+    P: ProxyHttp<CTX = context::Context> + Send + Sync + 'static,
+{
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        stop: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let served = self.proxy.process_new_http(session, stop);
+        CONNECTION.scope(self.connection.clone(), served).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let mut options = default_h2_options();
+        options
+            .max_concurrent_streams(self.h2_streams)
+            .max_header_list_size(self.head_bytes)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_pending_accept_reset_streams(RESETS_MAX)
+            .max_local_error_reset_streams(Some(RESETS_MAX));
+        Some(options)
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+}
+
+fn options(limits: &Limits) -> HttpServerOptions {
+    let mut options = HttpServerOptions::default();
+    options.keepalive_request_limit = Some(limits.requests_per_connection);
+    options.h2_idle_timeout = Some(limits.idle_timeout.max(Duration::from_secs(1)));
+    options
+}
+
+/// Counts a connection while it is open.
+struct Open(ListenerMetrics);
+
+impl Open {
+    fn new(metrics: ListenerMetrics) -> Open {
+        metrics.open.inc();
+        metrics.total.inc();
+        Open(metrics)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.dec();
+    }
+}

@@ -1,0 +1,86 @@
+//! What a request reads: made whole by every reload, never changed.
+
+use crate::{RouteMetrics, Upstream};
+use http::StatusCode;
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_chain::{Chain, HeadLimits, Reply};
+use tidegate_route::Table;
+
+/// Everything that a request reads.
+#[derive(Debug)]
+pub struct State {
+    /// The routes.
+    pub routes: Table<Arc<Route>>,
+    /// What is allowed.
+    pub limits: Limits,
+    /// Listeners by name.
+    pub listeners: HashMap<Arc<str>, ListenerState>,
+}
+
+/// What a request needs to know of its listener.
+#[derive(Clone, Debug, Default)]
+pub struct ListenerState {
+    /// Who may say for whom a request is, in forwarding fields.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Bounds of requests and connections.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Of heads, at arrival and after plugins' edits.
+    pub head: HeadLimits,
+    /// Bytes of a request target.
+    pub uri_bytes: usize,
+    /// Bytes of a request body; 0 for no bound.
+    pub body_bytes: u64,
+    /// From the first byte of a head to its end; on a new connection, from its start.
+    pub header_timeout: Duration,
+    /// Of a connection between requests.
+    pub idle_timeout: Duration,
+    /// Between reads of a request body.
+    pub read_timeout: Duration,
+    /// Of one write to the client.
+    pub write_timeout: Duration,
+    /// On one connection.
+    pub requests_per_connection: u32,
+    /// Concurrent, on one h2 connection.
+    pub h2_streams: u32,
+}
+
+/// A route: what is run and who is asked.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its plugins.
+    pub chain: Chain,
+    /// Who answers.
+    pub target: Target,
+    /// Where its requests are counted.
+    pub metrics: RouteMetrics,
+}
+
+/// Who answers the requests of a route.
+#[derive(Debug)]
+pub enum Target {
+    /// A group of peers.
+    Upstream(Arc<Upstream>),
+    /// The proxy, always the same.
+    Respond(Reply),
+    /// The proxy, with the request as an upstream would see it.
+    Echo,
+    /// The proxy, with another place.
+    Redirect(Redirect),
+}
+
+/// Another place for a request.
+#[derive(Clone, Debug)]
+pub struct Redirect {
+    /// The value of `location`.
+    pub to: http::HeaderValue,
+    /// 301, 302, 303, 307 or 308.
+    pub status: StatusCode,
+}

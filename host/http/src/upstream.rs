@@ -1,0 +1,229 @@
+//! Groups of peers, and whose turn it is.
+
+use pingora::protocols::ALPN;
+use pingora::upstreams::peer::HttpPeer;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A named group of peers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many peers one request may try.
+    pub attempts: u32,
+    peers: Vec<Peer>,
+    /// Indexes of `peers`, each as often as its weight, spread out.
+    turns: Box<[usize]>,
+    next: AtomicUsize,
+    pub(crate) metrics: crate::metrics::UpstreamMetrics,
+}
+
+/// One peer of a group.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// As it was written: for the log.
+    pub name: Arc<str>,
+    template: HttpPeer,
+    weight: u32,
+}
+
+/// Where a peer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerAddress {
+    /// A resolved address.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// Timeouts of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To be connected.
+    pub connect: Duration,
+    /// Between reads of a response.
+    pub read: Duration,
+    /// Of one write of a request.
+    pub write: Duration,
+    /// Of a pooled connection.
+    pub idle: Duration,
+}
+
+/// An upstream that cannot be built.
+#[derive(Debug, PartialEq, Eq)]
+pub enum UpstreamError {
+    /// No peers.
+    Empty,
+    /// A Unix socket's path that is not UTF-8, or too long.
+    Path(PathBuf),
+}
+
+impl std::fmt::Display for UpstreamError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            UpstreamError::Empty => f.write_str("it has no peers"),
+            UpstreamError::Path(path) => {
+                write!(f, "{} cannot be the path of a socket", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for UpstreamError {}
+
+impl Peer {
+    /// A peer.
+    ///
+    /// # Errors
+    /// A Unix socket's path that cannot be one.
+    pub fn new(
+        name: &str,
+        address: &PeerAddress,
+        weight: u32,
+        timeouts: &Timeouts,
+    ) -> Result<Peer, UpstreamError> {
+        let mut template = match address {
+            PeerAddress::Tcp(address) => HttpPeer::new(address, false, String::new()),
+            PeerAddress::Unix(path) => {
+                let refused = || UpstreamError::Path(path.clone());
+                let text = path.to_str().ok_or_else(refused)?;
+                HttpPeer::new_uds(text, false, String::new()).map_err(|_| refused())?
+            }
+        };
+        let options = &mut template.options;
+        options.connection_timeout = Some(timeouts.connect);
+        options.total_connection_timeout = Some(timeouts.connect);
+        options.read_timeout = Some(timeouts.read);
+        options.write_timeout = Some(timeouts.write);
+        options.idle_timeout = Some(timeouts.idle);
+        options.alpn = ALPN::H1;
+        Ok(Peer {
+            name: name.into(),
+            template,
+            weight: weight.max(1),
+        })
+    }
+
+    pub(crate) fn http_peer(&self) -> HttpPeer {
+        self.template.clone()
+    }
+}
+
+impl Upstream {
+    /// A group.
+    ///
+    /// # Errors
+    /// No peers.
+    pub fn new(
+        name: &Arc<str>,
+        peers: Vec<Peer>,
+        attempts: u32,
+        metrics: &crate::Metrics,
+    ) -> Result<Upstream, UpstreamError> {
+        let weights: Vec<u32> = peers.iter().map(|peer| peer.weight).collect();
+        let turns = turns(&weights);
+        if turns.is_empty() {
+            return Err(UpstreamError::Empty);
+        }
+        Ok(Upstream {
+            name: name.clone(),
+            attempts,
+            peers,
+            turns,
+            next: AtomicUsize::new(0),
+            metrics: metrics.upstream(name),
+        })
+    }
+
+    /// Whose turn it is, for a new request.
+    pub(crate) fn turn(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.turns.len()
+    }
+
+    /// The turn after `turn` that is another peer's, for a request that is tried again.
+    pub(crate) fn turn_after(&self, turn: usize) -> usize {
+        let count = self.turns.len();
+        let failed = self.turns.get(turn % count);
+        (1..=count)
+            .map(|step| (turn + step) % count)
+            .find(|turn| self.turns.get(*turn) != failed)
+            .unwrap_or(turn)
+    }
+
+    /// The peer of a turn.
+    pub(crate) fn peer(&self, turn: usize) -> Option<&Peer> {
+        self.peers.get(*self.turns.get(turn)?)
+    }
+}
+
+/// Smooth weighted round-robin (as nginx has it), written out once: the heaviest come often but not in
+/// a row.
+fn turns(weights: &[u32]) -> Box<[usize]> {
+    let common = weights.iter().fold(0, |a, b| gcd(a, *b)).max(1);
+    let weights: Vec<i64> = weights.iter().map(|w| i64::from(w / common)).collect();
+    let total: i64 = weights.iter().sum();
+    let mut current = vec![0_i64; weights.len()];
+    let mut turns = Vec::new();
+    for _ in 0..total {
+        for (now, weight) in current.iter_mut().zip(&weights) {
+            *now += weight;
+        }
+        // The first of the greatest.
+        let best = current
+            .iter()
+            .enumerate()
+            .rev()
+            .max_by_key(|(_, now)| **now);
+        if let Some((index, _)) = best {
+            turns.push(index);
+            if let Some(now) = current.get_mut(index) {
+                *now -= total;
+            }
+        }
+    }
+    turns.into()
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_kept_and_spread_out() {
+        assert_eq!(*turns(&[1]), [0]);
+        assert_eq!(*turns(&[1, 1, 1]), [0, 1, 2]);
+        assert_eq!(*turns(&[10, 10]), [0, 1]);
+        assert_eq!(*turns(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
+        assert!(turns(&[]).is_empty());
+    }
+
+    #[test]
+    fn another_attempt_is_another_peer() {
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(1),
+            read: Duration::from_secs(1),
+            write: Duration::from_secs(1),
+            idle: Duration::from_secs(1),
+        };
+        let peer = |port: u16, weight| {
+            let address = PeerAddress::Tcp(([127, 0, 0, 1], port).into());
+            Peer::new("p", &address, weight, &timeouts).unwrap()
+        };
+        let metrics = crate::Metrics::register(&prometheus::Registry::new()).unwrap();
+        let name = Arc::from("u");
+        let group = Upstream::new(&name, vec![peer(1, 5), peer(2, 1)], 2, &metrics).unwrap();
+        let first = group.turn();
+        let second = group.turn_after(first);
+        assert_ne!(group.turns[first], group.turns[second]);
+        let single = Upstream::new(&name, vec![peer(1, 1)], 2, &metrics).unwrap();
+        assert_eq!(single.turn_after(0), 0);
+    }
+}
