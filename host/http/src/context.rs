@@ -2,6 +2,7 @@
 
 use crate::io::HeadClock;
 use crate::state::{Route, State};
+use arc_swap::ArcSwap;
 use http::StatusCode;
 use pingora::http::RequestHeader;
 use std::net::SocketAddr;
@@ -70,7 +71,9 @@ pub(crate) struct UpstreamTrace {
 }
 
 impl Context {
-    pub(crate) fn new(state: Arc<State>) -> Context {
+    /// A context for a request that begins now, with the state of this moment.
+    pub fn begin(state: &ArcSwap<State>) -> Context {
+        let state = state.load_full();
         Context {
             connection: CONNECTION.try_with(Arc::clone).ok(),
             state,
@@ -83,6 +86,11 @@ impl Context {
             body_bytes: 0,
             problem: None,
         }
+    }
+
+    /// The request's id.
+    pub fn request_id(&self) -> &str {
+        &self.facts().request_id
     }
 
     /// The facts of the exchange, wherever they are at the moment.
@@ -104,11 +112,4 @@ impl Context {
 /// An empty head, for a place that holds none at the moment.
 pub(crate) fn empty_request() -> RequestHeader {
     RequestHeader::from(http::Request::new(()).into_parts().0)
-}
-
-impl Context {
-    /// A context for a request that begins now.
-    pub fn begin(state: &arc_swap::ArcSwap<State>) -> Context {
-        Context::new(state.load_full())
-    }
 }

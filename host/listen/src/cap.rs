@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Caps of one listener. Counted at accept and at close, never on a request.
@@ -10,8 +11,8 @@ pub struct Caps(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    connections: usize,
-    per_address: usize,
+    connections: AtomicUsize,
+    per_address: AtomicUsize,
     counts: Mutex<Counts>,
 }
 
@@ -43,10 +44,16 @@ impl Caps {
     /// So many connections, and so many from one address (from one /64 with IPv6).
     pub fn new(connections: usize, per_address: usize) -> Caps {
         Caps(Arc::new(Inner {
-            connections,
-            per_address,
+            connections: connections.into(),
+            per_address: per_address.into(),
             counts: Mutex::default(),
         }))
+    }
+
+    /// Change the caps. Connections that are open stay.
+    pub fn set(&self, connections: usize, per_address: usize) {
+        self.0.connections.store(connections, Ordering::Relaxed);
+        self.0.per_address.store(per_address, Ordering::Relaxed);
     }
 
     /// Take a place.
@@ -56,12 +63,12 @@ impl Caps {
     pub fn take(&self, address: Option<IpAddr>) -> Result<Slot, Refused> {
         let address = address.map(subscriber);
         let mut counts = self.0.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.connections >= self.0.connections {
+        if counts.connections >= self.0.connections.load(Ordering::Relaxed) {
             return Err(Refused::Connections);
         }
         if let Some(address) = address {
             let of_address = counts.by_address.entry(address).or_insert(0);
-            if *of_address >= self.0.per_address {
+            if *of_address >= self.0.per_address.load(Ordering::Relaxed) {
                 return Err(Refused::PerAddress);
             }
             *of_address += 1;

@@ -26,5 +26,6 @@ mod wit;
 
 pub use binding::{BindError, Binding, ConfigError, Settings};
 pub use cache::CacheError;
+pub use host::CONTRACT;
 pub use runtime::{Options, Runtime, RuntimeError};
 pub use version::{LoadError, PluginVersion, digest};

@@ -1,4 +1,8 @@
 //! The contract's types, as Wasmtime lifts and lowers them. See `wit/types.wit`.
+#![expect(
+    dead_code,
+    reason = "guests make values that the host only reads, and the other way round"
+)]
 
 use tidegate_chain::{Edit, Refusal, Value};
 use wasmtime::component::{ComponentType, Lift, Lower};

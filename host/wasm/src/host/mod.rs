@@ -21,7 +21,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Engine, ResourceLimiter};
 
 /// The contract's version that this host speaks.
-pub(crate) const CONTRACT: &str = "0.1.0";
+pub const CONTRACT: &str = "0.1.0";
 
 /// The host's side of one instance: what its imports work on.
 pub(crate) struct Host {

@@ -1,0 +1,139 @@
+# The front door. `make run` and `make test` need nothing but Rust, this folder and a network: they
+# set up the rest themselves (.ci/setup). `make help` lists everything.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+WASM := wasm32-unknown-unknown
+BIN := $(TARGET)/debug/tidegate
+
+# Tools that .ci/setup had to put somewhere; Debian keeps nginx out of a plain user's path.
+export TOOLS := $(abspath $(TARGET))/tools
+export PATH := $(TOOLS)/bin:$(PATH):/usr/sbin
+
+PLUGINS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml)))
+GUESTS := $(wildcard tests/guests/*/Cargo.toml)
+# Crates that depend on nothing heavy: their tests are built and done within a minute.
+PURE := -p tidegate-config -p tidegate-route -p tidegate-chain
+
+has = $(shell cargo $(1) --version >/dev/null 2>&1 && echo yes)
+TEST = cargo $(if $(call has,nextest),nextest run --no-tests=pass,test)
+step = @printf '\n==> %s\n' '$(1)'
+
+# Long steps follow each other, so that what is shown belongs to one of them.
+.NOTPARALLEL:
+.PHONY: help run build plugins test check fmt bless fuzz bench image-lint clean-run \
+        setup-run setup-test setup-bench setup-lint \
+        format pure clippy tested guests unit integration examples docs dependencies
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+run: build plugins ## build everything, start the quickstart
+	$(call step,starting the quickstart)
+	@exec $(BIN) run --config config/quickstart.toml
+
+test: setup-test format pure clippy tested plugins guests unit integration examples docs dependencies ## every check and every test
+	$(call step,all passed)
+
+check: setup-run format pure clippy ## what to run before each commit: format, clippy, tests of the pure crates
+
+build: setup-run ## the proxy, as target/debug/tidegate
+	$(call step,building the proxy (some minutes the first time))
+	cargo build
+
+plugins: setup-run ## the bundled plugins, into config/plugins
+	$(call step,building the bundled plugins)
+	$(if $(PLUGINS),cargo build --profile plugin --target $(WASM) $(PLUGINS:%=-p tidegate-plugin-%))
+	@# By a rename, so that a running proxy never reads half a file; and only what has changed.
+	@mkdir -p config/plugins
+	@for name in $(PLUGINS); do \
+	    built=$(TARGET)/$(WASM)/plugin/tidegate_plugin_$$(echo $$name | tr - _).wasm; \
+	    to=config/plugins/$$name.wasm; \
+	    cmp -s $$built $$to && continue; \
+	    cp $$built config/plugins/.$$name.tmp && mv -f config/plugins/.$$name.tmp $$to || exit 1; \
+	    echo "    $$to is new"; \
+	done
+
+fmt: ## format all code
+	cargo fmt --all
+
+bless: setup-run ## accept the present output of golden tests, and generate what is generated; read the diff
+	BLESS=1 cargo test -p tidegate-config -p tidegate-sdk
+
+CASES ?= 100000
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS = $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
+FUZZ = for name in $(FUZZ_TARGETS); do cargo +nightly fuzz run --fuzz-dir tests/fuzz \
+    --target-dir $(TARGET)/fuzz $$name -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+fuzz: setup-run ## many more cases (CASES) of property tests, and each fuzz target for FUZZ_SECONDS
+	PROPTEST_CASES=$(CASES) cargo test --release $(PURE) -p tidegate-listen
+	$(if $(call has,fuzz),$(FUZZ),@echo 'cargo-fuzz is not installed: no fuzz target was run')
+
+bench: setup-bench plugins ## the proxy beside its peers (BENCH="--seconds 10 --reps 5"); see bench/README.md
+	$(call step,building the proxy with all optimisations (some minutes the first time))
+	cargo build --release
+	$(call step,measuring)
+	bench/run.py --tidegate $(TARGET)/release/tidegate $(BENCH)
+
+image-lint: setup-lint ## lint the Dockerfile
+	hadolint Dockerfile
+
+clean-run: ## prove the two commands on a fresh clone of the last commit
+	.ci/clean-run
+
+setup-run setup-test setup-bench setup-lint: setup-%:
+	@.ci/setup $*
+
+# The steps of `make test`, in order.
+
+format:
+	$(call step,format)
+	cargo fmt --all --check
+
+pure:
+	$(call step,tests of the pure crates)
+	$(TEST) $(PURE)
+
+clippy:
+	$(call step,clippy)
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# Development dependencies turn on features of Wasmtime's and Pingora's dependencies. So this step and
+# the two of tests select the same: all of it is built once, and the proxy is the one that is tested.
+tested:
+	$(call step,building the proxy and the tests (some minutes the first time))
+	cargo build --workspace --bins --tests
+
+guests:
+	$(call step,building the guests that misbehave in tests)
+	$(if $(GUESTS),cargo build --profile plugin --target $(WASM) \
+	    $$(awk -F '"' '/^name = / {print "-p " $$2; nextfile}' $(GUESTS)))
+
+unit:
+	$(call step,unit tests)
+	$(TEST) --workspace --lib --bins
+
+integration: export TIDEGATE_BIN := $(abspath $(BIN))
+integration:
+	$(call step,integration tests)
+	$(TEST) --workspace --test '*'
+
+# The example stands outside the workspace, as a plugin author's folder does.
+HELLO := --manifest-path examples/hello-plugin/Cargo.toml --target-dir $(TARGET)/examples
+examples:
+	$(call step,the example plugin in each way to build it)
+	cargo build --release $(HELLO) --target $(WASM)
+	cargo build --release $(HELLO) --target wasm32-wasip2
+	$(if $(call has,component),cargo component build --release $(HELLO),@echo 'cargo component is not installed: that way is not tested')
+	for built in $(TARGET)/examples/wasm32-*/release/hello_plugin.wasm; do \
+	    $(BIN) plugin inspect $$built || exit 1; done
+
+docs:
+	$(call step,examples in the documentation)
+	cargo test --workspace --doc
+
+# Advisories come from a database that is fetched; without a network they say nothing.
+DENY = cargo deny check bans licenses sources && if cargo deny fetch db; \
+    then cargo deny check --disable-fetch advisories; else echo 'advisories are not checked'; fi
+dependencies:
+	$(call step,licences and sources of dependencies)
+	$(if $(call has,deny),$(DENY),@echo 'cargo-deny is not installed: not checked')

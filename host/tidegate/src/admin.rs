@@ -1,0 +1,179 @@
+//! The admin address: health, metrics and the list of plugins, for operators and their tools.
+
+use crate::app::Parts;
+use crate::watch::Stamp;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::{IntCounterVec, Opts, TextEncoder};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tidegate_config::Config;
+use tidegate_listen::{Address, BindError, Caps, accept, bind};
+use tokio::sync::watch;
+
+/// Connections to the admin address.
+const CONNECTIONS: usize = 64;
+/// For a request head on the admin address.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The admin socket's mode: its owner alone.
+const MODE: u32 = 0o600;
+
+/// What the admin address shows.
+pub struct Status {
+    parts: Arc<Parts>,
+    config: ArcSwap<Config>,
+    ready: AtomicBool,
+    seen: Mutex<Option<Stamp>>,
+    reloads: Option<IntCounterVec>,
+}
+
+impl Status {
+    /// Of a proxy that is being started.
+    pub fn new(parts: Arc<Parts>, config: Arc<Config>) -> Status {
+        let reloads = IntCounterVec::new(
+            Opts::new(
+                "tidegate_reloads_total",
+                "Reloads of the configuration, by result: `ok`, or `failed` where the old state stays.",
+            ),
+            &["result"],
+        );
+        let reloads = reloads.ok().inspect(|reloads| {
+            // Fails only if it were registered twice.
+            let _ = parts.registry.register(Box::new(reloads.clone()));
+        });
+        Status {
+            seen: Mutex::new(Stamp::of(config.source.path())),
+            parts,
+            config: ArcSwap::new(config),
+            ready: AtomicBool::new(false),
+            reloads,
+        }
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Another one is in force.
+    pub fn set_config(&self, config: Arc<Config>) {
+        self.config.store(config);
+    }
+
+    /// Whether new requests are welcome.
+    pub fn ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// The configuration file as it was when it was last read.
+    pub fn seen(&self) -> Option<Stamp> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.clone()
+    }
+
+    /// It was read.
+    pub fn saw(&self, stamp: Option<Stamp>) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp;
+    }
+
+    /// A reload ended.
+    pub fn count_reload(&self, result: &str) {
+        if let Some(reloads) = &self.reloads {
+            reloads.with_label_values(&[result]).inc();
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            let allow = http::HeaderValue::from_static("GET, HEAD");
+            answer.headers_mut().insert(ALLOW, allow);
+            return answer;
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if self.ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ready\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            "/metrics" => self.metrics(),
+            "/plugins" => {
+                let list = self.parts.library.list(&self.config.load());
+                body(StatusCode::OK, "application/json", format!("{list:#}\n"))
+            }
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /healthz, /readyz, /metrics and /plugins\n",
+            ),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let mut out = String::new();
+        match TextEncoder::new().encode_utf8(&self.parts.registry.gather(), &mut out) {
+            Ok(()) => body(StatusCode::OK, prometheus::TEXT_FORMAT, out),
+            Err(error) => text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                &format!("cannot write the metrics: {error}\n"),
+            ),
+        }
+    }
+}
+
+/// Serve the admin address until told to stop.
+///
+/// # Errors
+/// It cannot be bound.
+pub fn start(status: &Arc<Status>, stop: watch::Receiver<bool>) -> Result<(), BindError> {
+    let config = status.config();
+    let Some(address) = &config.admin.address else {
+        return Ok(());
+    };
+    let listener = bind(&match address {
+        tidegate_config::Address::Socket(socket) => Address::Tcp(*socket),
+        tidegate_config::Address::Unix(path) => Address::Unix(path.clone(), MODE),
+    })?;
+    tracing::info!(address = %listener.address, "admin listening");
+    let status = status.clone();
+    let serve = move |connection: tidegate_listen::Connection| {
+        let status = status.clone();
+        tokio::spawn(async move {
+            let answer = service_fn(move |request| {
+                let answer = status.answer(&request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(TokioIo::new(connection.stream), answer)
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "admin connection");
+            }
+            drop(connection.slot);
+        });
+    };
+    let caps = Caps::new(CONNECTIONS, CONNECTIONS);
+    tokio::spawn(accept(listener, caps, stop, serve, |refused| {
+        tracing::warn!("admin connection refused: {refused}");
+    }));
+    Ok(())
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    body(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn body(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let kind = http::HeaderValue::from_static(kind);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

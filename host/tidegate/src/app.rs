@@ -1,0 +1,302 @@
+//! The proxy, put together. Read this first: [`Phases`] is the life of a request, one line per phase,
+//! and [`App::start`] is how everything is made, in order.
+
+use crate::admin::{self, Status};
+use crate::assemble;
+use crate::library::Library;
+use crate::listeners::Listeners;
+use crate::shutdown::{Request, Signals};
+use crate::trace::Logs;
+use crate::watch::Watcher;
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::prelude::HttpPeer;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::{Error, Result};
+use prometheus::Registry;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tidegate_config::{Cache, Config, Errors};
+use tidegate_http::{AccessLog, Context, Metrics, Server, State, phase};
+use tidegate_wasm::{Options, Runtime};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// The phases of a request, as Pingora calls them. Each is a file in `host/http/src/phase/`.
+pub struct Phases {
+    state: Arc<ArcSwap<State>>,
+    metrics: Metrics,
+    access: Option<AccessLog>,
+}
+
+#[async_trait]
+impl ProxyHttp for Phases {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::begin(&self.state)
+    }
+
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, s: &mut Session, c: &mut Context) -> Result<()> {
+        phase::accept::run(s, c)
+    }
+
+    async fn request_filter(&self, s: &mut Session, c: &mut Context) -> Result<bool> {
+        phase::request::run(s, c).await
+    }
+
+    async fn upstream_peer(&self, _: &mut Session, c: &mut Context) -> Result<Box<HttpPeer>> {
+        phase::upstream_peer::run(c)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        c: &mut Context,
+        e: Box<Error>,
+    ) -> Box<Error> {
+        phase::upstream_peer::failed_to_connect(c, e)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        head: &mut RequestHeader,
+        c: &mut Context,
+    ) -> Result<()> {
+        phase::upstream_request::run(head, c)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        c: &mut Context,
+    ) -> Result<()> {
+        phase::request_body::run(body, c)
+    }
+
+    async fn response_filter(
+        &self,
+        s: &mut Session,
+        head: &mut ResponseHeader,
+        c: &mut Context,
+    ) -> Result<()> {
+        phase::response::run(s, head, c).await
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        s: &mut Session,
+        e: Box<Error>,
+        c: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        phase::upstream_peer::failed(s, c, e, reused)
+    }
+
+    async fn fail_to_proxy(&self, s: &mut Session, e: &Error, c: &mut Context) -> FailToProxy {
+        phase::failure::run(s, e, c).await
+    }
+
+    async fn logging(&self, s: &mut Session, e: Option<&Error>, c: &mut Context) {
+        phase::log::run(s, e, c, &self.metrics, self.access.as_ref());
+    }
+
+    // The access log says what failed; Pingora's own lines hold the query, which can hold secrets.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _: &Session, c: &Context) -> String {
+        format!("request {}", c.request_id())
+    }
+}
+
+/// What lives as long as the process, whatever is reloaded.
+pub struct Parts {
+    pub registry: Registry,
+    pub metrics: Metrics,
+    pub runtime: Arc<Runtime>,
+    pub library: Library,
+}
+
+/// The proxy while it runs.
+pub struct App {
+    pub(crate) path: PathBuf,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) state: Arc<ArcSwap<State>>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) listeners: Listeners,
+    pub(crate) watcher: Watcher,
+    server: Arc<Server<Phases>>,
+    signals: Signals,
+    stop: watch::Sender<bool>,
+    admin_stop: watch::Sender<bool>,
+    connections: TaskTracker,
+}
+
+impl Parts {
+    /// Make what a configuration needs before any of its plugins is loaded.
+    pub fn new(config: &Config) -> anyhow::Result<Parts> {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry)?;
+        let options = Options {
+            instances: config.plugins.instances,
+            threads: threads(config),
+            limiter_keys: usize::try_from(config.plugins.limiter_keys)?,
+            cache: cache(&config.plugins.cache),
+        };
+        let (runtime, cache_problem) = Runtime::new(options, &registry)?;
+        if let Some(problem) = cache_problem {
+            tracing::warn!("{problem}; plugins are compiled at every start");
+        }
+        Ok(Parts {
+            library: Library::new(runtime.clone(), &registry)?,
+            registry,
+            metrics,
+            runtime,
+        })
+    }
+
+    /// Build the whole state that a configuration describes.
+    ///
+    /// # Errors
+    /// With positions in the file.
+    pub async fn assemble(&self, config: &Config) -> std::result::Result<State, Errors> {
+        assemble::state(config, self).await
+    }
+}
+
+impl App {
+    /// Make everything; nothing accepts a connection before all of it is right.
+    pub async fn start(path: &Path, config: Config, logs: &Logs) -> anyhow::Result<App> {
+        let signals = Signals::new()?;
+        let parts = Arc::new(Parts::new(&config)?);
+        let config = Arc::new(config);
+        let state = crate::reload::assemble(&parts, &config).await?;
+        let state = Arc::new(ArcSwap::from_pointee(state));
+
+        let (stop, stopped) = watch::channel(false);
+        let phases = Phases {
+            state: state.clone(),
+            metrics: parts.metrics.clone(),
+            access: logs.access(),
+        };
+        let server = Arc::new(Server::new(
+            phases,
+            state.clone(),
+            parts.metrics.clone(),
+            threads(&config),
+            pooled(&config),
+            stopped,
+        ));
+
+        let connections = TaskTracker::new();
+        let mut listeners = Listeners::new(server.clone(), connections.clone());
+        let bound = listeners.bind(&config)?;
+        let status = Arc::new(Status::new(parts.clone(), config.clone()));
+        let (admin_stop, admin_stopped) = watch::channel(false);
+        admin::start(&status, admin_stopped).context("the admin address")?;
+        listeners.commit(&config, bound);
+
+        let mut app = App {
+            path: path.to_owned(),
+            watcher: Watcher::new(),
+            parts,
+            state,
+            status,
+            listeners,
+            server,
+            signals,
+            stop,
+            admin_stop,
+            connections,
+        };
+        app.watch(&config);
+        app.status.ready(true);
+        tracing::info!("ready");
+        Ok(app)
+    }
+
+    /// Serve, reload, and stop when asked to.
+    pub async fn run_until_stopped(mut self) -> anyhow::Result<()> {
+        loop {
+            let request = tokio::select! {
+                request = self.signals.next() => Some(request),
+                () = self.watcher.changed() => None,
+            };
+            match request {
+                None => self.reload_what_changed().await,
+                Some(Request::Reload) => self.reload_all().await,
+                Some(Request::Stop) => return self.drain().await,
+            }
+        }
+    }
+
+    /// Stop accepting, finish what is in flight, within the configured time.
+    async fn drain(mut self) -> anyhow::Result<()> {
+        let limit = self.status.config().server.drain_timeout;
+        tracing::info!(connections = self.connections.len(), ?limit, "draining");
+        self.status.ready(false);
+        self.listeners.stop();
+        self.stop.send_replace(true);
+        self.server.close_idle().await;
+        self.connections.close();
+        let drained = tokio::select! {
+            drained = tokio::time::timeout(limit, self.connections.wait()) => drained.is_ok(),
+            _ = self.signals.next() => false,
+        };
+        if drained {
+            tracing::info!("drained");
+        } else {
+            let cut = self.connections.len();
+            tracing::warn!(
+                connections = cut,
+                "not drained in time, closing connections"
+            );
+        }
+        self.admin_stop.send_replace(true);
+        Ok(())
+    }
+}
+
+/// Worker threads.
+pub fn threads(config: &Config) -> usize {
+    match usize::try_from(config.server.threads) {
+        Ok(0) | Err(_) => std::thread::available_parallelism().map_or(1, usize::from),
+        Ok(threads) => threads,
+    }
+}
+
+/// Connections to upstreams that are kept, all together: Pingora has one pool.
+fn pooled(config: &Config) -> usize {
+    let keepalive = config.upstreams.values().map(|u| u.keepalive as usize);
+    keepalive.sum::<usize>().max(128)
+}
+
+/// Where compiled code is kept when nobody says.
+fn cache(cache: &Cache) -> Option<PathBuf> {
+    let under = |variable: &str, rest: &str| {
+        let base = std::env::var_os(variable).map(PathBuf::from);
+        base.filter(|base| base.is_absolute())
+            .map(|base| base.join(rest))
+    };
+    match cache {
+        Cache::Off => None,
+        Cache::Folder(folder) => Some(folder.clone()),
+        // CACHE_DIRECTORY is what systemd sets (systemd.exec(5)).
+        Cache::Automatic => under("CACHE_DIRECTORY", "compiled")
+            .or_else(|| under("XDG_CACHE_HOME", "tidegate"))
+            .or_else(|| under("HOME", ".cache/tidegate")),
+    }
+}

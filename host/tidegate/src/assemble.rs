@@ -1,0 +1,292 @@
+//! From a checked configuration to the state that requests read: patterns, plugins and upstreams are
+//! made here, and what is wrong with them is reported at its place in the file.
+
+use crate::app::Parts;
+use http::{HeaderName, Method};
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tidegate_chain::{Chain, HeadLimits, OnFailure, Plugin, Policy, Reply};
+use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
+use tidegate_http::{
+    Limits, ListenerState, Peer, PeerAddress, Redirect, Route, State, Target, Timeouts, Upstream,
+};
+use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
+use tidegate_wasm::{BindError, Binding, PluginVersion, Settings};
+
+/// Build the state.
+pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Errors> {
+    let mut errors = Vec::new();
+    let upstreams = upstreams(config, parts, &mut errors).await;
+    let mut routes = Vec::with_capacity(config.routes.len());
+    for route in &config.routes {
+        let matcher = matcher(config, route, &mut errors);
+        let chain = chain(config, route, parts, &mut errors).await;
+        let Some(target) = target(&route.target, &upstreams) else {
+            continue;
+        };
+        let name = Arc::<str>::from(route.name.as_str());
+        let built = Route {
+            metrics: parts.metrics.route(&name),
+            name,
+            chain,
+            target,
+        };
+        routes.push((matcher, Arc::new(built)));
+    }
+    Errors::check(errors)?;
+    Ok(State {
+        routes: Table::build(routes),
+        limits: limits(&config.limits),
+        listeners: listeners(config),
+    })
+}
+
+fn target(target: &config::Target, upstreams: &HashMap<&str, Arc<Upstream>>) -> Option<Target> {
+    Some(match target {
+        // One that could not be built has its own error.
+        config::Target::Upstream(name) => Target::Upstream(upstreams.get(name.as_str())?.clone()),
+        config::Target::Echo => Target::Echo,
+        config::Target::Redirect(redirect) => Target::Redirect(Redirect {
+            to: redirect.to.clone(),
+            status: redirect.status,
+        }),
+        config::Target::Respond(respond) => {
+            let mut reply = Reply::text(respond.status, respond.body.clone());
+            if respond.body.is_empty() {
+                reply.headers.clear();
+            }
+            for (name, _) in &respond.headers {
+                reply.headers.remove(name);
+            }
+            for (name, value) in &respond.headers {
+                reply.headers.append(name.clone(), value.clone());
+            }
+            Target::Respond(reply)
+        }
+    })
+}
+
+/// Parse a value that stands in the file.
+fn parse<T, E: Display>(
+    config: &Config,
+    located: &Located<String>,
+    parse: impl Fn(&str) -> Result<T, E>,
+    errors: &mut Vec<Error>,
+) -> Option<T> {
+    parse(&located.value)
+        .map_err(|error| errors.push(config.error(located.span, error.to_string())))
+        .ok()
+}
+
+fn matcher(config: &Config, route: &config::Route, errors: &mut Vec<Error>) -> Matcher {
+    let mut matcher = Matcher::default();
+    for host in &route.hosts {
+        matcher
+            .hosts
+            .extend(parse(config, host, HostPattern::parse, errors));
+    }
+    for path in &route.paths {
+        matcher
+            .paths
+            .extend(parse(config, path, PathPattern::parse, errors));
+    }
+    for method in &route.methods {
+        let parsed =
+            |text: &str| Method::from_bytes(text.as_bytes()).map_err(|_| "this is not a method");
+        matcher
+            .methods
+            .extend(parse(config, method, parsed, errors));
+    }
+    for (name, value) in &route.headers {
+        let parsed = |text: &str| {
+            HeaderName::from_bytes(text.as_bytes()).map_err(|_| "this is not a header name")
+        };
+        let name = parse(config, name, parsed, errors);
+        let value = parse(config, value, ValuePattern::parse, errors);
+        matcher.headers.extend(name.zip(value));
+    }
+    for (name, value) in &route.query {
+        let value = parse(config, value, ValuePattern::parse, errors);
+        matcher
+            .query
+            .extend(value.map(|value| (name.value.clone(), value)));
+    }
+    matcher
+}
+
+async fn chain(
+    config: &Config,
+    route: &config::Route,
+    parts: &Parts,
+    errors: &mut Vec<Error>,
+) -> Chain {
+    let mut plugins: Vec<Arc<dyn Plugin>> = Vec::new();
+    for used in &route.plugins {
+        match plugin(config, used, parts).await {
+            Ok(binding) => plugins.push(binding),
+            Err(more) => errors.extend(more),
+        }
+    }
+    Chain::new(plugins).unwrap_or_else(|error| {
+        errors.push(config.error(route.span, error.to_string()));
+        Chain::default()
+    })
+}
+
+async fn plugin(
+    config: &Config,
+    used: &PluginUse,
+    parts: &Parts,
+) -> Result<Arc<Binding>, Vec<Error>> {
+    let name = &used.name;
+    let settings = config.plugins.settings(&name.value);
+    let version = parts
+        .library
+        .version(&name.value, &settings)
+        .map_err(|problem| {
+            let error = config.error(name.span, problem);
+            vec![match parts.library.hint(config, &name.value) {
+                Some(hint) => error.with_help(hint),
+                None => error,
+            }]
+        })?;
+    bind(config, used, &version, parts).await
+}
+
+/// Give a version of a plugin the configuration of one of its uses.
+pub(crate) async fn bind(
+    config: &Config,
+    used: &PluginUse,
+    version: &Arc<PluginVersion>,
+    parts: &Parts,
+) -> Result<Arc<Binding>, Vec<Error>> {
+    let settings = config.plugins.settings(&used.name.value);
+    let bound = parts
+        .runtime
+        .bind(version, used.config.json(), &plugin_settings(&settings))
+        .await;
+    bound.map_err(|error| match error {
+        BindError::Configuration(mistakes) => mistakes
+            .into_iter()
+            .map(|mistake| {
+                let span = used.config.locate(&mistake.path);
+                let text = format!("plugin `{}`: {}", used.name.value, mistake.message);
+                config.error(span, text)
+            })
+            .collect(),
+        BindError::Failure(failure) => {
+            let text = format!(
+                "plugin `{}` failed while it was configured: {failure}",
+                used.name.value
+            );
+            vec![config.error(used.name.span, text)]
+        }
+    })
+}
+
+fn plugin_settings(settings: &PluginSettings) -> Settings {
+    let policy = |policy| match policy {
+        config::Policy::Closed => OnFailure::Closed,
+        config::Policy::Open => OnFailure::Open,
+    };
+    Settings {
+        deadline: settings.deadline,
+        memory: size(settings.memory),
+        policy: Policy {
+            trap: policy(settings.on_failure.trap),
+            deadline: policy(settings.on_failure.deadline),
+            memory: policy(settings.on_failure.memory),
+            error: policy(settings.on_failure.error),
+        },
+    }
+}
+
+async fn upstreams<'a>(
+    config: &'a Config,
+    parts: &Parts,
+    errors: &mut Vec<Error>,
+) -> HashMap<&'a str, Arc<Upstream>> {
+    let mut all = HashMap::new();
+    for (name, upstream) in &config.upstreams {
+        let mut peers = Vec::new();
+        for peer in &upstream.peers {
+            match peers_of(peer, &upstream.timeout).await {
+                Ok(resolved) => peers.extend(resolved),
+                Err(problem) => errors.push(config.error(peer.span, problem)),
+            }
+        }
+        let shared = Arc::from(name.as_str());
+        // Without peers, each has its own error.
+        if let Ok(built) = Upstream::new(&shared, peers, upstream.attempts, &parts.metrics) {
+            all.insert(name.as_str(), Arc::new(built));
+        }
+    }
+    all
+}
+
+/// The peers that one entry stands for: a name can have several addresses.
+async fn peers_of(peer: &config::Peer, timeout: &config::Timeouts) -> Result<Vec<Peer>, String> {
+    let addresses = match &peer.address {
+        config::PeerAddress::Socket(socket) => vec![PeerAddress::Tcp(*socket)],
+        config::PeerAddress::Unix(path) => vec![PeerAddress::Unix(path.clone())],
+        config::PeerAddress::Name { host, port } => {
+            let found = tokio::net::lookup_host((host.as_str(), *port)).await;
+            let found: Vec<SocketAddr> = found
+                .map_err(|error| format!("cannot look up `{host}`: {error}"))?
+                .collect();
+            found.into_iter().map(PeerAddress::Tcp).collect()
+        }
+    };
+    let timeouts = Timeouts {
+        connect: timeout.connect,
+        read: timeout.read,
+        write: timeout.write,
+        idle: timeout.idle,
+    };
+    let name = peer.address.to_string();
+    let peers = addresses
+        .iter()
+        .map(|address| Peer::new(&name, address, peer.weight, &timeouts));
+    peers
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
+}
+
+fn limits(limits: &config::Limits) -> Limits {
+    Limits {
+        head: HeadLimits {
+            count: size(limits.header_count.into()),
+            bytes: size(limits.header_bytes),
+        },
+        uri_bytes: size(limits.uri_bytes),
+        body_bytes: limits.body_bytes,
+        header_timeout: limits.header_timeout,
+        idle_timeout: limits.idle_timeout,
+        read_timeout: limits.read_timeout,
+        write_timeout: limits.write_timeout,
+        requests_per_connection: limits.requests_per_connection,
+        h2_streams: limits.h2_streams,
+    }
+}
+
+fn listeners(config: &Config) -> HashMap<Arc<str>, ListenerState> {
+    let listeners = config.listeners.iter().map(|listener| {
+        let state = ListenerState {
+            trusted_proxies: listener.trusted_proxies.clone(),
+        };
+        (listener.name.as_str().into(), state)
+    });
+    listeners.collect()
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Every use of a plugin in the routes.
+pub(crate) fn uses<'a>(config: &'a Config, name: &'a str) -> impl Iterator<Item = &'a PluginUse> {
+    let all = config.routes.iter().flat_map(|route| &route.plugins);
+    all.filter(move |used| used.name.value == name)
+}

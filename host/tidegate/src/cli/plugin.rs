@@ -1,0 +1,178 @@
+//! `tidegate plugin`: what plugins are, and what is live.
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
+use std::path::{Path, PathBuf};
+use tidegate_config::{Address, Config};
+use tidegate_wasm::{Options, Runtime};
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// The plugins of a running proxy: version, routes, and files that were refused.
+    List {
+        /// The admin address of the proxy, such as 127.0.0.1:9901 or unix:/run/tidegate-admin.sock.
+        /// Without it, the one in the configuration file.
+        #[arg(long, value_name = "ADDRESS")]
+        admin: Option<String>,
+        /// The configuration file of the proxy, for its admin address.
+        #[arg(short, long, value_name = "FILE", env = "TIDEGATE_CONFIG")]
+        config: Option<PathBuf>,
+        /// Print the admin API's JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One file: is it a plugin, which phases does it have, what can it do?
+    Inspect {
+        /// The component.
+        file: PathBuf,
+    },
+}
+
+pub(super) fn run(verb: &Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Inspect { file } => inspect(file),
+        Verb::List {
+            admin,
+            config,
+            json,
+        } => {
+            let address = admin_address(admin.as_deref(), config.as_deref())?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let body = runtime.block_on(get(&address, "/plugins"))?;
+            if *json {
+                return super::print(&body);
+            }
+            super::print(&table(&serde_json::from_str(&body)?))
+        }
+    }
+}
+
+fn inspect(file: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let options = Options {
+        instances: 1,
+        threads: 1,
+        limiter_keys: 1,
+        cache: None,
+    };
+    let (runtime, _) = Runtime::new(options, &prometheus::Registry::new())?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let version = runtime
+        .load(&name.as_ref().into(), &bytes, None)
+        .with_context(|| file.display().to_string())?;
+    let phases: Vec<_> = version.phases().iter().map(|phase| phase.name()).collect();
+    let mut text = format!(
+        "{name}\n  version  {}\n  sha256   {}\n  size     {} bytes\n  phases   {}\n  calls    {}\n  imports\n",
+        version.version(),
+        version.digest(),
+        bytes.len(),
+        phases.join(", "),
+        if version.waits() {
+            "asynchronous (it imports something that can wait)"
+        } else {
+            "synchronous (nothing that it imports can wait)"
+        },
+    );
+    for import in version.imports() {
+        text += &format!("    {import}\n");
+    }
+    super::print(&text)
+}
+
+fn admin_address(admin: Option<&str>, config: Option<&Path>) -> anyhow::Result<Address> {
+    if let Some(text) = admin {
+        return Ok(text.parse()?);
+    }
+    let Some(path) = config else {
+        return Ok("127.0.0.1:9901".parse()?);
+    };
+    let config = Config::load(path, super::environment())?;
+    let Some(address) = config.admin.address else {
+        bail!(
+            "{}: the admin address is off, so a running proxy cannot be asked",
+            path.display()
+        );
+    };
+    Ok(address)
+}
+
+/// One GET over TCP or a Unix socket.
+async fn get(address: &Address, path: &str) -> anyhow::Result<String> {
+    let nobody = || format!("no proxy answers at the admin address {address} (`tidegate run`?)");
+    let (mut sender, done) = match address {
+        Address::Socket(socket) => {
+            let stream = tokio::net::TcpStream::connect(socket)
+                .await
+                .with_context(nobody)?;
+            let (sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            (sender, tokio::spawn(connection))
+        }
+        Address::Unix(socket) => {
+            let stream = tokio::net::UnixStream::connect(socket)
+                .await
+                .with_context(nobody)?;
+            let (sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            (sender, tokio::spawn(connection))
+        }
+    };
+    let request = hyper::Request::get(path)
+        .header("host", "admin")
+        .body(Empty::<bytes::Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    drop(sender);
+    done.await??;
+    let body = String::from_utf8_lossy(&body).into_owned();
+    if !status.is_success() {
+        bail!("the admin address {address} answered {status}: {body}");
+    }
+    Ok(body)
+}
+
+/// The list for people; a plugin's problem is on a line of its own.
+fn table(list: &serde_json::Value) -> String {
+    let text = |plugin: &serde_json::Value, key: &str| match &plugin[key] {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "-".to_owned(),
+        serde_json::Value::Array(items) if items.is_empty() => "-".to_owned(),
+        serde_json::Value::Array(items) => {
+            let items = items.iter().filter_map(|item| item.as_str());
+            items.collect::<Vec<_>>().join(",")
+        }
+        other => other.to_string(),
+    };
+    let columns = ["name", "version", "state", "phases", "routes"];
+    let header: Vec<String> = columns.iter().map(|c| c.to_uppercase()).collect();
+    let empty = Vec::new();
+    let plugins = list["plugins"].as_array().unwrap_or(&empty);
+    let rows = plugins
+        .iter()
+        .map(|plugin| columns.iter().map(|c| text(plugin, c)).collect())
+        .collect::<Vec<Vec<String>>>();
+    let all = || std::iter::once(&header).chain(&rows);
+    let width = |index: usize| {
+        let cells = all().filter_map(|row| row.get(index));
+        cells.map(String::len).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut out = String::new();
+    for (index, row) in all().enumerate() {
+        let cells = row.iter().zip(&widths).map(|(c, w)| format!("{c:w$}"));
+        out += cells.collect::<Vec<_>>().join("  ").trim_end();
+        out.push('\n');
+        let problem = index
+            .checked_sub(1)
+            .and_then(|index| plugins.get(index)?["problem"].as_str());
+        if let Some(problem) = problem {
+            out += &format!("  ! {problem}\n");
+        }
+    }
+    out
+}

@@ -1,0 +1,24 @@
+//! `tidegate run`: serve.
+
+use crate::{app, trace};
+use std::path::Path;
+use tidegate_config::Config;
+
+pub(super) fn run(path: &Path) -> anyhow::Result<()> {
+    let config = Config::load(path, super::environment())?;
+    let log = trace::start(&config.log);
+    let threads = app::threads(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("worker")
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(async {
+        let app = app::App::start(path, config, &log).await?;
+        app.run_until_stopped().await
+    });
+    // Tasks that are still there after the drain are of no use to anybody.
+    runtime.shutdown_background();
+    drop(log);
+    done
+}

@@ -1,0 +1,125 @@
+//! The listeners that run, reconciled by address with those of a new configuration: an address that
+//! stays keeps its socket and its connections.
+
+use crate::app::Phases;
+use arc_swap::ArcSwap;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tidegate_config::{Config, Listener as Wanted};
+use tidegate_http::Server;
+use tidegate_listen::{Address, BindError, Caps, Listener, accept, bind};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// The mode of a Unix socket where none is given: its owner and group.
+const MODE: u32 = 0o660;
+
+/// The listeners that run.
+pub struct Listeners {
+    server: Arc<Server<Phases>>,
+    tracker: TaskTracker,
+    running: HashMap<Address, Running>,
+}
+
+struct Running {
+    name: Arc<ArcSwap<Arc<str>>>,
+    caps: Caps,
+    stop: watch::Sender<bool>,
+}
+
+/// Sockets of a new configuration that were not there before, bound but not accepting.
+pub struct Bound(Vec<(Address, Listener)>);
+
+impl Listeners {
+    /// No listeners; connections are counted by `tracker`.
+    pub fn new(server: Arc<Server<Phases>>, tracker: TaskTracker) -> Listeners {
+        Listeners {
+            server,
+            tracker,
+            running: HashMap::new(),
+        }
+    }
+
+    /// Bind what is new. Nothing changes until [`Listeners::commit`]; dropping the answer closes it.
+    ///
+    /// # Errors
+    /// An address cannot be bound.
+    pub fn bind(&self, config: &Config) -> Result<Bound, BindError> {
+        let wanted = config.listeners.iter().map(address);
+        let new = wanted.filter(|address| !self.running.contains_key(address));
+        let bound = new.map(|address| Ok((address.clone(), bind(&address)?)));
+        Ok(Bound(bound.collect::<Result<_, _>>()?))
+    }
+
+    /// Accept on what was bound, stop what is not wanted any more. Open connections go on.
+    pub fn commit(&mut self, config: &Config, bound: Bound) {
+        let wanted: HashMap<Address, &Wanted> =
+            config.listeners.iter().map(|l| (address(l), l)).collect();
+        self.running.retain(|address, running| {
+            let stays = wanted.contains_key(address);
+            if !stays {
+                tracing::info!(listener = &***running.name.load(), %address, "closing listener");
+                running.stop.send_replace(true);
+            }
+            stays
+        });
+        let (most, per_address) = caps(config);
+        for (address, running) in &self.running {
+            running.caps.set(most, per_address);
+            if let Some(listener) = wanted.get(address) {
+                running.name.store(Arc::new(listener.name.as_str().into()));
+            }
+        }
+        for (address, listener) in bound.0 {
+            if let Some(wanted) = wanted.get(&address) {
+                let running = self.start(&wanted.name, listener, Caps::new(most, per_address));
+                self.running.insert(address, running);
+            }
+        }
+    }
+
+    /// Stop accepting everywhere.
+    pub fn stop(&mut self) {
+        for running in self.running.values() {
+            running.stop.send_replace(true);
+        }
+        self.running.clear();
+    }
+
+    fn start(&self, name: &str, listener: Listener, caps: Caps) -> Running {
+        tracing::info!(listener = name, address = %listener.address, "listening");
+        let name = Arc::new(ArcSwap::from_pointee(Arc::<str>::from(name)));
+        let (stop, stopped) = watch::channel(false);
+        let serve = {
+            let (server, name, tracker) = (self.server.clone(), name.clone(), self.tracker.clone());
+            move |connection| {
+                let (server, name) = (server.clone(), Arc::clone(&*name.load_full()));
+                tracker.spawn(async move { server.serve(name, connection).await });
+            }
+        };
+        let refuse = {
+            let (server, name) = (self.server.clone(), name.clone());
+            move |refused| server.refused(&name.load(), refused)
+        };
+        tokio::spawn(accept(listener, caps.clone(), stopped, serve, refuse));
+        Running { name, caps, stop }
+    }
+}
+
+fn address(listener: &Wanted) -> Address {
+    match &listener.address {
+        tidegate_config::Address::Socket(socket) => Address::Tcp(*socket),
+        tidegate_config::Address::Unix(path) => {
+            Address::Unix(path.clone(), listener.mode.unwrap_or(MODE))
+        }
+    }
+}
+
+fn caps(config: &Config) -> (usize, usize) {
+    let limits = &config.limits;
+    let size = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    (
+        size(limits.connections),
+        size(limits.connections_per_address),
+    )
+}

@@ -1,0 +1,26 @@
+//! Tidegate: the command line. `app.rs` is the file to read first.
+#![forbid(unsafe_code)]
+#![allow(unreachable_pub, reason = "a binary has no outside; `pub` says what other files use")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod admin;
+mod app;
+mod assemble;
+mod cli;
+mod library;
+mod listeners;
+mod reload;
+mod shutdown;
+mod trace;
+mod watch;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+// Many small allocations of many threads: what the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run(cli::Arguments::parse())
+}

@@ -1,0 +1,204 @@
+//! Reload: build everything new, then swap; on any error the old state stays and the log says why.
+
+use crate::app::{App, Parts};
+use crate::assemble;
+use crate::library::Candidate;
+use crate::watch::Stamp;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_config::{Config, Error, Errors};
+use tidegate_http::State;
+use tidegate_wasm::Binding;
+use tokio::runtime::Handle;
+
+/// Files that change are looked at again after this time, until they stay as they are: a copy in
+/// progress is not a plugin yet.
+const SETTLE: Duration = Duration::from_millis(30);
+/// How often at most; a file that is written to for longer is tried as it is, and again when it changes.
+const SETTLE_TRIES: usize = 100;
+
+/// Build a state on a thread that may block: plugins are compiled.
+pub(crate) async fn assemble(parts: &Arc<Parts>, config: &Arc<Config>) -> anyhow::Result<State> {
+    let (parts, config, handle) = (parts.clone(), config.clone(), Handle::current());
+    let built = tokio::task::spawn_blocking(move || handle.block_on(parts.assemble(&config)));
+    Ok(built.await??)
+}
+
+impl App {
+    /// Watch the folders of the configuration and of the plugins.
+    pub(crate) fn watch(&mut self, config: &Config) {
+        let mut folders = BTreeSet::new();
+        folders.extend(folder(&self.path));
+        folders.insert(config.plugins.directory.clone());
+        for name in config.plugins.named.keys() {
+            folders.extend(folder(&config.plugins.settings(name).file));
+        }
+        folders.retain(|folder| folder.is_dir());
+        self.watcher.watch(folders);
+    }
+
+    /// Reload the configuration if its file changed, else the plugins whose files did.
+    pub(crate) async fn reload_what_changed(&mut self) {
+        if self.status.seen() != Stamp::of(&self.path) {
+            self.reload_all().await;
+        } else {
+            self.reload_plugins().await;
+        }
+    }
+
+    /// Reload the configuration, and the plugins whose files changed.
+    pub(crate) async fn reload_all(&mut self) {
+        let stamp = self.settled_stamp().await;
+        self.status.saw(stamp);
+        match self.try_reload().await {
+            Ok(()) => {
+                self.status.count_reload("ok");
+                tracing::info!(file = %self.path.display(), "reloaded");
+            }
+            Err(error) => {
+                self.status.count_reload("failed");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "reload failed, the old state stays"
+                );
+            }
+        }
+        self.reload_plugins().await;
+    }
+
+    async fn try_reload(&mut self) -> anyhow::Result<()> {
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let config = Arc::new(Config::load(&self.path, environment)?);
+        let state = assemble(&self.parts, &config).await?;
+        let bound = self.listeners.bind(&config)?;
+        // From here on nothing fails.
+        self.warn_of_fixed(&config);
+        self.state.store(Arc::new(state));
+        self.listeners.commit(&config, bound);
+        self.watch(&config);
+        self.status.set_config(config);
+        Ok(())
+    }
+
+    /// Take over the plugins whose files changed.
+    async fn reload_plugins(&mut self) {
+        let config = self.status.config();
+        if self.parts.library.stamps(&config).is_empty() {
+            return;
+        }
+        self.settle(&config).await;
+        let (parts, of) = (self.parts.clone(), config.clone());
+        let handle = Handle::current();
+        let swapped = tokio::task::spawn_blocking(move || handle.block_on(swap(&parts, &of))).await;
+        let Ok(bindings) = swapped else {
+            tracing::error!("a plugin could not be looked at");
+            return;
+        };
+        if bindings.is_empty() {
+            return;
+        }
+        // The bindings are held until the state has them, so that none is made twice.
+        match assemble(&self.parts, &config).await {
+            Ok(state) => self.state.store(Arc::new(state)),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "cannot swap plugins"),
+        }
+    }
+
+    async fn settle(&self, config: &Config) {
+        let mut before = self.parts.library.stamps(config);
+        for _ in 0..SETTLE_TRIES {
+            tokio::time::sleep(SETTLE).await;
+            let now = self.parts.library.stamps(config);
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    async fn settled_stamp(&self) -> Option<Stamp> {
+        let mut before = Stamp::of(&self.path);
+        for _ in 0..SETTLE_TRIES {
+            tokio::time::sleep(SETTLE).await;
+            let now = Stamp::of(&self.path);
+            // An editor that renames leaves a moment without a file.
+            if now == before && now.is_some() {
+                return now;
+            }
+            before = now;
+        }
+        before
+    }
+
+    /// Say which changes wait for a restart.
+    fn warn_of_fixed(&self, new: &Config) {
+        let old = self.status.config();
+        let fixed = [
+            ("[server] threads", old.server.threads != new.server.threads),
+            ("[log]", old.log != new.log),
+            ("[admin]", old.admin != new.admin),
+            (
+                "[plugins] instances, limiter_keys and cache",
+                old.plugins.instances != new.plugins.instances
+                    || old.plugins.limiter_keys != new.plugins.limiter_keys
+                    || old.plugins.cache != new.plugins.cache,
+            ),
+        ];
+        for (what, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
+            tracing::warn!("{what}: changed in the file, but takes effect at the next start only");
+        }
+    }
+}
+
+/// Load what changed, let every route that uses it accept or refuse it. Returns the bindings of those
+/// that became live.
+async fn swap(parts: &Parts, config: &Config) -> Vec<Arc<Binding>> {
+    let mut live = Vec::new();
+    for candidate in parts.library.candidates(config) {
+        match bindings(parts, config, &candidate).await {
+            Ok(bindings) => {
+                live.extend(bindings);
+                parts.library.accept(candidate);
+            }
+            Err(problem) => parts.library.refuse(candidate, problem),
+        }
+    }
+    live
+}
+
+async fn bindings(
+    parts: &Parts,
+    config: &Config,
+    candidate: &Candidate,
+) -> Result<Vec<Arc<Binding>>, String> {
+    let mut bindings = Vec::new();
+    let Some(version) = candidate.loaded.as_ref().map_err(String::clone)? else {
+        return Ok(bindings);
+    };
+    for used in assemble::uses(config, &candidate.name) {
+        let bound = assemble::bind(config, used, version, parts).await;
+        bindings.push(bound.map_err(first_of)?);
+    }
+    Ok(bindings)
+}
+
+/// One line for a problem that has a place in the file.
+fn first_of(errors: Vec<Error>) -> String {
+    match Errors::check(errors) {
+        Ok(()) => "it was refused".to_owned(),
+        Err(errors) => errors
+            .iter()
+            .map(|e| format!("{}:{}:{}: {}", e.file, e.line, e.column, e.message))
+            .collect::<Vec<_>>()
+            .join("; "),
+    }
+}
+
+fn folder(file: &Path) -> Option<std::path::PathBuf> {
+    let folder = std::path::absolute(file).ok()?;
+    folder.parent().map(Path::to_owned)
+}

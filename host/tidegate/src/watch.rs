@@ -1,0 +1,87 @@
+//! Notices that files changed.
+//!
+//! The system's notifications come at once but not always (a symlink's target elsewhere, network file
+//! systems), so the same folders are also looked at every two seconds. Either way the listener only
+//! hears "something may have changed" and compares for itself.
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How often to look without being told.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Watches folders.
+pub struct Watcher {
+    changed: Arc<Notify>,
+    system: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Watcher {
+    /// A watcher of nothing.
+    pub fn new() -> Watcher {
+        let changed = Arc::new(Notify::new());
+        let tell = changed.clone();
+        let system = notify::recommended_watcher(move |_| tell.notify_one());
+        let system = system
+            .inspect_err(|error| {
+                tracing::warn!(%error, "no file notifications from the system; looking every two seconds instead");
+            })
+            .ok();
+        Watcher {
+            changed,
+            system,
+            folders: BTreeSet::new(),
+        }
+    }
+
+    /// Watch these folders and no others.
+    pub fn watch(&mut self, folders: BTreeSet<PathBuf>) {
+        let Some(system) = &mut self.system else {
+            return;
+        };
+        for gone in self.folders.difference(&folders) {
+            // A folder that was deleted is not watched any more anyway.
+            let _ = system.unwatch(gone);
+        }
+        for new in folders.difference(&self.folders) {
+            if let Err(error) = system.watch(new, RecursiveMode::NonRecursive) {
+                tracing::warn!(folder = %new.display(), %error, "cannot watch; looking every two seconds instead");
+            }
+        }
+        self.folders = folders;
+    }
+
+    /// Wait until something may have changed.
+    pub async fn changed(&self) {
+        // A timeout is as good as a notification.
+        let _ = tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await;
+    }
+}
+
+/// What a file looked like: enough to see that it is another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    device: u64,
+    size: u64,
+    modified: Option<std::time::SystemTime>,
+}
+
+impl Stamp {
+    /// Of the file that the path leads to, through symlinks; `None` where there is none.
+    pub fn of(path: &Path) -> Option<Stamp> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(path).ok().filter(|m| m.is_file())?;
+        Some(Stamp {
+            inode: metadata.ino(),
+            device: metadata.dev(),
+            size: metadata.size(),
+            modified: metadata.modified().ok(),
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! The attribute macro of `tidegate-sdk`. It looks at few tokens and uses no parser, so that a
+//! plugin builds in seconds.
+
+#![forbid(unsafe_code)]
+
+use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+
+/// Export a plugin: on an `impl Plugin for …` block.
+///
+/// The component gets `configure` and those phases whose methods are written in the block. Where
+/// `type Config` or `fn configure` is missing, the type is its own configuration.
+#[proc_macro_attribute]
+pub fn plugin(_attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand(item).unwrap_or_else(|message| {
+        format!("::core::compile_error!({message:?});")
+            .parse()
+            .unwrap_or_default()
+    })
+}
+
+fn expand(item: TokenStream) -> Result<TokenStream, &'static str> {
+    let mut tokens: Vec<TokenTree> = item.into_iter().collect();
+    let Some(TokenTree::Group(body)) = tokens.pop() else {
+        return Err(EXPECTED);
+    };
+    let target = target(&tokens).ok_or(EXPECTED)?;
+    let present = Present::scan(&body);
+
+    let phases: Vec<TokenTree> = PHASES
+        .iter()
+        .filter(|phase| present.has("fn", phase))
+        .map(|phase| Ident::new(phase, Span::call_site()).into())
+        .collect();
+    if phases.is_empty() {
+        return Err("a plugin needs a phase: write `fn on_request` or `fn on_response`");
+    }
+
+    let mut items = body.stream();
+    if !present.has("type", "Config") {
+        items.extend(parse("type Config = Self;"));
+    }
+    if !present.has("fn", "configure") {
+        items.extend(parse(CONFIGURE));
+    }
+    tokens.push(Group::new(Delimiter::Brace, items).into());
+
+    let mut arguments: TokenStream = target.into_iter().collect();
+    arguments.extend(parse(","));
+    arguments.extend(phases);
+    let mut output: TokenStream = tokens.into_iter().collect();
+    output.extend(parse("::tidegate_sdk::__export_plugin!"));
+    output.extend([TokenTree::Group(Group::new(Delimiter::Brace, arguments))]);
+    Ok(output)
+}
+
+/// The tokens after `for`: the plugin's type. It has no parameters, so there is no `where`.
+fn target(head: &[TokenTree]) -> Option<Vec<TokenTree>> {
+    let is = |token: &TokenTree, word| token.to_string() == word;
+    let start = head.iter().position(|token| is(token, "impl"))?;
+    let at = head.iter().skip(start).position(|token| is(token, "for"))?;
+    let target: Vec<_> = head.iter().skip(start + at + 1).cloned().collect();
+    (!target.is_empty()).then_some(target)
+}
+
+/// The items of the block, as pairs of keyword and name.
+struct Present(Vec<(String, String)>);
+
+impl Present {
+    fn scan(body: &Group) -> Self {
+        let tokens: Vec<String> = body
+            .stream()
+            .into_iter()
+            .filter_map(|token| match token {
+                TokenTree::Ident(ident) => Some(ident.to_string()),
+                _ => None,
+            })
+            .collect();
+        let pairs = tokens.iter().zip(tokens.iter().skip(1));
+        Self(pairs.map(|(a, b)| (a.clone(), b.clone())).collect())
+    }
+
+    fn has(&self, keyword: &str, name: &str) -> bool {
+        self.0.iter().any(|(a, b)| a == keyword && b == name)
+    }
+}
+
+/// Constant texts of this file; they always parse.
+fn parse(text: &str) -> TokenStream {
+    text.parse().unwrap_or_default()
+}
+
+const PHASES: [&str; 2] = ["on_request", "on_response"];
+
+const EXPECTED: &str = "#[plugin] belongs on `impl Plugin for YourType { … }`";
+
+const CONFIGURE: &str = "
+    fn configure(
+        config: Self::Config,
+        _: &mut ::tidegate_sdk::Interest,
+    ) -> ::core::result::Result<Self, ::std::vec::Vec<::tidegate_sdk::ConfigError>> {
+        ::core::result::Result::Ok(config)
+    }
+";

@@ -1,0 +1,11 @@
+//! The host's functions: imports of the component on Wasm, the fake host of [`crate::testing`]
+//! elsewhere. Both have the same signatures, so everything above is written once.
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) use crate::bindings::host::tidegate::plugin::{
+    attributes, clock, interest, limiter, log, metrics, reply, request, response,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::testing::host::{
+    attributes, clock, interest, limiter, log, metrics, reply, request, response,
+};

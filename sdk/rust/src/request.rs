@@ -1,0 +1,102 @@
+//! The request's head.
+
+use crate::host::request as host;
+use crate::{Action, Edits, Error, HeaderValue, Reply};
+
+/// The head of the current request. It stays in the host: each method asks for what it names.
+#[derive(Debug)]
+pub struct Request(());
+
+impl Request {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+
+    /// The method as sent, such as `GET`. Methods are case-sensitive (RFC 9110 §9.1).
+    pub fn method(&self) -> String {
+        host::method()
+    }
+
+    /// `http` or `https`, as the client used it.
+    pub fn scheme(&self) -> String {
+        host::scheme()
+    }
+
+    /// The host that the client asked for: lower case, without the port.
+    pub fn host(&self) -> String {
+        host::host()
+    }
+
+    /// The normalised path (RFC 3986 §6.2.2): what was routed and what is forwarded.
+    pub fn path(&self) -> String {
+        host::path()
+    }
+
+    /// The query without the question mark, as sent. `None` when there is no question mark.
+    pub fn query(&self) -> Option<String> {
+        host::query()
+    }
+
+    /// The value of a field. Several values are joined by `, ` (RFC 9110 §5.3), of `cookie` by
+    /// `; ` (RFC 9113 §8.2.3).
+    pub fn header(&self, name: &str) -> Option<HeaderValue> {
+        host::header(name).map(HeaderValue::from)
+    }
+
+    /// Every value of a field, in order.
+    pub fn header_values(&self, name: &str) -> Vec<HeaderValue> {
+        let values = host::header_values(name);
+        values.into_iter().map(HeaderValue::from).collect()
+    }
+
+    /// The names of all fields, each once, lower case, in order of first appearance.
+    pub fn header_names(&self) -> Vec<String> {
+        host::header_names()
+    }
+
+    /// Set a field to one value.
+    ///
+    /// # Errors
+    ///
+    /// A name or value that HTTP does not allow, a field that the proxy keeps for itself, or a head
+    /// that grows too large; then nothing changed.
+    pub fn set_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        host::set_header(name, value.as_ref())
+    }
+
+    /// Add a value to a field.
+    ///
+    /// # Errors
+    ///
+    /// As for [`set_header`](Self::set_header).
+    pub fn append_header(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        host::append_header(name, value.as_ref())
+    }
+
+    /// Remove a field; nothing happens where it is absent.
+    ///
+    /// # Errors
+    ///
+    /// As for [`set_header`](Self::set_header).
+    pub fn remove_header(&mut self, name: &str) -> Result<(), Error> {
+        host::remove_header(name)
+    }
+
+    /// Several edits in one call, in order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`set_header`](Self::set_header), of the first edit that is refused; those before it
+    /// stay.
+    pub fn edit(&mut self, edits: &Edits) -> Result<(), Error> {
+        host::edit_headers(edits.as_slice())
+    }
+
+    /// Answer the client instead of the upstream: `return request.respond(Reply::new(403));`.
+    ///
+    /// Answers [`Action::Respond`], or [`Action::Fail`] and a line in the log where the host
+    /// refuses the reply.
+    pub fn respond(&mut self, reply: Reply) -> Action {
+        reply.send()
+    }
+}

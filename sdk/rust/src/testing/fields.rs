@@ -1,0 +1,107 @@
+//! The fields of a head, with HTTP's rules and the proxy's.
+
+use crate::Error;
+use crate::bindings::host::tidegate::plugin::types::Edit;
+
+/// Fields in order; names in lower case.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields(Vec<(String, Vec<u8>)>);
+
+impl Fields {
+    pub(super) fn values(&self, name: &str) -> Vec<Vec<u8>> {
+        let matching = self.0.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        matching.map(|(_, value)| value.clone()).collect()
+    }
+
+    pub(super) fn joined(&self, name: &str) -> Option<Vec<u8>> {
+        let separator: &[u8] = if name.eq_ignore_ascii_case("cookie") {
+            b"; "
+        } else {
+            b", "
+        };
+        let values = self.values(name);
+        (!values.is_empty()).then(|| values.join(separator))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let value = self.joined(name)?;
+        Some(String::from_utf8_lossy(&value).into_owned())
+    }
+
+    pub(super) fn all(&self) -> Vec<(String, String)> {
+        let pairs = self.0.iter();
+        pairs
+            .map(|(name, value)| (name.clone(), String::from_utf8_lossy(value).into_owned()))
+            .collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (name, _) in &self.0 {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    /// Without a check, for what a test sets.
+    pub(super) fn append(&mut self, name: &str, value: &[u8]) {
+        self.0.push((name.to_ascii_lowercase(), value.to_vec()));
+    }
+
+    /// What a plugin changes.
+    pub(super) fn edit(&mut self, edit: &Edit) -> Result<(), Error> {
+        match edit {
+            Edit::Set((name, value)) => {
+                check(name, value)?;
+                self.remove(name);
+                self.append(name, value);
+            }
+            Edit::Append((name, value)) => {
+                check(name, value)?;
+                self.append(name, value);
+            }
+            Edit::Remove(name) => {
+                check(name, b"")?;
+                self.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+    }
+}
+
+/// Whether a plugin may use this name (a token, RFC 9110 §5.6.2) with this value (§5.5).
+pub(super) fn check(name: &str, value: &[u8]) -> Result<(), Error> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Err(Error::InvalidName);
+    }
+    if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        return Err(Error::Forbidden);
+    }
+    let allowed = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    if value.iter().all(allowed) {
+        Ok(())
+    } else {
+        Err(Error::InvalidValue)
+    }
+}
+
+/// The fields that the proxy keeps for itself.
+const OWN: [&str; 10] = [
+    "connection",
+    "content-length",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];

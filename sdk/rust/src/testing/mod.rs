@@ -1,0 +1,163 @@
+//! Run a plugin in a plain `cargo test`, against a host that lives in the test.
+//!
+//! [`Instance`] is a configured plugin with the host's lasting state: clock, limiter, log, metrics.
+//! [`Exchange`] is one request and its response. Both show afterwards what the plugin did:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tidegate_sdk::prelude::*;
+//! use tidegate_sdk::testing::{Exchange, Instance};
+//!
+//! #[derive(Deserialize)]
+//! struct Once {}
+//!
+//! #[plugin]
+//! impl Plugin for Once {
+//!     fn on_request(&self, request: &mut Request) -> Action {
+//!         let bucket = limiter::Bucket::new(1, Duration::from_secs(60), 1);
+//!         match limiter::take(limiter::Scope::Route, b"all", &bucket, 1) {
+//!             Ok(outcome) if outcome.allowed => Action::Proceed,
+//!             Ok(_) => request.respond(Reply::new(429)),
+//!             Err(_) => Action::Fail,
+//!         }
+//!     }
+//! }
+//!
+//! let mut once = Instance::<Once>::configure("{}").unwrap();
+//! assert_eq!(once.on_request(&mut Exchange::get("/")), Action::Proceed);
+//!
+//! let mut second = Exchange::get("/");
+//! assert_eq!(once.on_request(&mut second), Action::Respond);
+//! assert_eq!(second.reply().unwrap().status(), 429);
+//!
+//! once.advance(Duration::from_secs(60));
+//! assert_eq!(once.on_request(&mut Exchange::get("/")), Action::Proceed);
+//! ```
+//!
+//! The fake host keeps the contract's rules that a plugin can run into: which calls fit which
+//! phase, which names and values HTTP allows, which fields are the proxy's own.
+
+mod exchange;
+mod fields;
+pub(crate) mod host;
+mod state;
+
+pub use exchange::Exchange;
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::log::Level;
+use crate::{Action, ConfigError, Plugin, Reply, export};
+use state::{Phase, World};
+
+/// A configured plugin in a host of its own.
+pub struct Instance<P> {
+    plugin: OnceCell<P>,
+    world: World,
+}
+
+impl<P: Plugin> Instance<P> {
+    /// Configure the plugin with JSON, as the host does.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin says is wrong with it.
+    pub fn configure(json: &str) -> Result<Self, Vec<ConfigError>> {
+        let plugin = OnceCell::new();
+        let mut world = World::default();
+        let mut exchange = Exchange::get("/");
+        state::call(&mut world, &mut exchange, Phase::Configure, || {
+            export::configure::<P>(&plugin, json)
+        })?;
+        Ok(Self { plugin, world })
+    }
+
+    /// Whether the host would call the plugin for this exchange, by its interests.
+    pub fn is_interested(&self, exchange: &Exchange) -> bool {
+        self.world.interest.matches(exchange)
+    }
+
+    /// The request phase. Without interest, nothing happens and the exchange proceeds.
+    pub fn on_request(&mut self, exchange: &mut Exchange) -> Action {
+        self.run(exchange, Phase::Request, export::on_request)
+    }
+
+    /// The response phase, with the response that [`Exchange::response`] gave it, or an empty 200.
+    /// Without interest, nothing happens and the exchange proceeds.
+    pub fn on_response(&mut self, exchange: &mut Exchange) -> Action {
+        self.run(exchange, Phase::Response, export::on_response)
+    }
+
+    /// Let time pass, for both clocks and the limiter.
+    pub fn advance(&mut self, time: Duration) {
+        self.world.elapsed += time;
+    }
+
+    /// Set the wall clock: time since 1970-01-01T00:00:00Z. It begins at 2026-01-01.
+    pub fn set_now(&mut self, now: Duration) {
+        self.world.epoch = now.saturating_sub(self.world.elapsed);
+    }
+
+    /// Let the limiter answer `unavailable` from now on, or no longer.
+    pub fn set_limiter_unavailable(&mut self, unavailable: bool) {
+        self.world.limiter_unavailable = unavailable;
+    }
+
+    /// The lines that the plugin logged, oldest first.
+    pub fn log(&self) -> &[(Level, String)] {
+        &self.world.log
+    }
+
+    /// A counter or gauge, or the sum of a histogram; labels in any order. 0 where there is none.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let labels: BTreeMap<String, String> = labels
+            .iter()
+            .map(|&(label, value)| (label.to_owned(), value.to_owned()))
+            .collect();
+        let series = (name.to_owned(), labels);
+        self.world.metrics.get(&series).copied().unwrap_or(0.0)
+    }
+
+    fn run(
+        &mut self,
+        exchange: &mut Exchange,
+        phase: Phase,
+        handle: fn(&OnceCell<P>) -> Action,
+    ) -> Action {
+        if !self.is_interested(exchange) {
+            return Action::Proceed;
+        }
+        let plugin = &self.plugin;
+        state::call(&mut self.world, exchange, phase, || handle(plugin))
+    }
+}
+
+impl<P> std::fmt::Debug for Instance<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance").finish_non_exhaustive()
+    }
+}
+
+/// What a reply holds, for assertions.
+impl Reply {
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// A field's first value as text.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let field = self
+            .headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name));
+        field.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// The body as text.
+    pub fn body_text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
