@@ -78,7 +78,7 @@ impl Context {
             connection: CONNECTION.try_with(Arc::clone).ok(),
             state,
             start: Instant::now(),
-            facts: Exchange::default().facts,
+            facts: Facts::default(),
             route: None,
             plugins: None,
             instead: None,

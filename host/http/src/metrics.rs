@@ -12,7 +12,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     attempts: IntCounterVec,
-    connect_seconds: HistogramVec,
+    head_seconds: HistogramVec,
     connections: IntGaugeVec,
     connections_total: IntCounterVec,
     refused: IntCounterVec,
@@ -91,7 +91,7 @@ impl Metrics {
                 "Attempts at peers, by upstream and result: `ok` for a response head, `error` otherwise.",
                 &["upstream", "result"],
             )?,
-            connect_seconds: histogram(
+            head_seconds: histogram(
                 "tidegate_upstream_head_seconds",
                 "From the start of a request to the head of the upstream's response.",
                 &["upstream"],
@@ -123,7 +123,7 @@ impl Metrics {
         UpstreamMetrics {
             answered: self.attempts.with_label_values(&[name, "ok"]),
             failed: self.attempts.with_label_values(&[name, "error"]),
-            head_seconds: self.connect_seconds.with_label_values(&[name]),
+            head_seconds: self.head_seconds.with_label_values(&[name]),
         }
     }
 

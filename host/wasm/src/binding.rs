@@ -3,7 +3,7 @@
 use crate::host::Host;
 use crate::instance::{Instance, StartError};
 use crate::namespace::Namespace;
-use crate::pool::Pool;
+use crate::pool::{Pool, Pools};
 use crate::version::PluginVersion;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,8 @@ pub struct Binding {
     settings: Settings,
     namespace: Arc<Namespace>,
     interest: Interest,
-    pool: Pool,
+    pool: Arc<Pool>,
+    pools: Arc<Pools>,
     start: Instant,
 }
 
@@ -58,6 +59,7 @@ impl From<StartError> for BindError {
     fn from(error: StartError) -> BindError {
         match error {
             StartError::Failure(failure) => BindError::Failure(failure),
+            StartError::Full => BindError::Failure(full()),
             StartError::Configuration(errors) => {
                 let errors = errors.into_iter().map(|error| ConfigError {
                     path: error.path,
@@ -76,7 +78,7 @@ impl Binding {
         config: Arc<str>,
         settings: Settings,
         namespace: Arc<Namespace>,
-        threads: usize,
+        (pools, threads): (&Arc<Pools>, usize),
         start: Instant,
     ) -> Result<Binding, BindError> {
         // Calls that wait overlap on one thread; those that do not, do not.
@@ -87,16 +89,17 @@ impl Binding {
             settings,
             namespace,
             interest: Interest::default(),
-            pool: Pool::new(threads, depth),
+            pool: pools.pool(threads, depth),
+            pools: pools.clone(),
             start,
         };
         let (instance, interest) = if binding.version.waits {
-            Instance::start_waiting(&binding.version, binding.host(), &binding.config).await?
+            binding.start_waiting().await?
         } else {
-            Instance::start(&binding.version, binding.host(), &binding.config)?
+            binding.start()?
         };
         binding.interest = interest;
-        binding.pool.put(Box::new(instance));
+        binding.pool.put(instance);
         Ok(binding)
     }
 
@@ -111,6 +114,31 @@ impl Binding {
             && self.version.name == version.name
             && *self.config == *config
             && self.settings == *settings
+    }
+
+    /// A new instance; where as many live as may, idle ones of others make room.
+    fn start(&self) -> Result<(Box<Instance>, Interest), StartError> {
+        let start = || Instance::start(&self.version, self.host(), &self.config);
+        let started = match start() {
+            Err(StartError::Full) => {
+                self.pools.evict();
+                start()
+            }
+            other => other,
+        };
+        started.map(|(instance, interest)| (Box::new(instance), interest))
+    }
+
+    async fn start_waiting(&self) -> Result<(Box<Instance>, Interest), StartError> {
+        let start = || Instance::start_waiting(&self.version, self.host(), &self.config);
+        let started = match start().await {
+            Err(StartError::Full) => {
+                self.pools.evict();
+                start().await
+            }
+            other => other,
+        };
+        started.map(|(instance, interest)| (Box::new(instance), interest))
     }
 
     fn host(&self) -> Host {
@@ -164,10 +192,7 @@ impl Plugin for Binding {
     fn call(&self, phase: Phase, exchange: &mut Box<Exchange>) -> Result<Action, Failure> {
         let mut instance = match self.pool.take() {
             Some(instance) => instance,
-            None => {
-                let started = Instance::start(&self.version, self.host(), &self.config);
-                Box::new(started.map_err(not_started)?.0)
-            }
+            None => self.start().map_err(not_started)?.0,
         };
         let answer = instance.call(phase, exchange, self.settings.deadline);
         self.settle(instance, &answer);
@@ -179,11 +204,7 @@ impl Plugin for Binding {
             // Owned by this future: when it is dropped in the middle of a call, so is the instance.
             let mut instance = match self.pool.take() {
                 Some(instance) => instance,
-                None => {
-                    let started =
-                        Instance::start_waiting(&self.version, self.host(), &self.config).await;
-                    Box::new(started.map_err(not_started)?.0)
-                }
+                None => self.start_waiting().await.map_err(not_started)?.0,
             };
             let deadline = self.settings.deadline;
             let answer = instance.call_waiting(phase, exchange, deadline).await;
@@ -197,10 +218,18 @@ impl Plugin for Binding {
 fn not_started(error: StartError) -> Failure {
     match error {
         StartError::Failure(failure) => failure,
+        StartError::Full => full(),
         StartError::Configuration(_) => Failure {
             kind: FailureKind::Error,
             message: "a new instance refused the configuration that the first one accepted"
                 .to_owned(),
         },
+    }
+}
+
+fn full() -> Failure {
+    Failure {
+        kind: FailureKind::Error,
+        message: "all plugin instances are in use; raise `instances` of `[plugins]`".to_owned(),
     }
 }

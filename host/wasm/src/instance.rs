@@ -7,8 +7,8 @@ use crate::version::PluginVersion;
 use crate::wit::{WitAction, WitConfigError};
 use std::time::Duration;
 use tidegate_chain::{Action, Exchange, Failure, FailureKind, Interest, Phase};
-use wasmtime::Store;
 use wasmtime::component::TypedFunc;
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 /// How long `configure` may take: it runs when an instance is made, which a request may wait for.
 const CONFIGURE_DEADLINE: Duration = Duration::from_secs(1);
@@ -31,10 +31,15 @@ pub(crate) enum StartError {
     Configuration(Vec<WitConfigError>),
     /// It failed before it could say.
     Failure(Failure),
+    /// As many instances live as may.
+    Full,
 }
 
 impl From<wasmtime::Error> for StartError {
     fn from(error: wasmtime::Error) -> StartError {
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return StartError::Full;
+        }
         StartError::Failure(failure(&error))
     }
 }
@@ -56,6 +61,18 @@ impl Instance {
 
     /// As [`Instance::start`], for a plugin that can wait.
     pub(crate) async fn start_waiting(
+        version: &PluginVersion,
+        host: Host,
+        config: &str,
+    ) -> Result<(Instance, Interest), StartError> {
+        let started = Instance::start_in_time(version, host, config);
+        match tokio::time::timeout(CONFIGURE_DEADLINE, started).await {
+            Ok(started) => started,
+            Err(_) => Err(StartError::Failure(late())),
+        }
+    }
+
+    async fn start_in_time(
         version: &PluginVersion,
         host: Host,
         config: &str,
@@ -115,9 +132,14 @@ impl Instance {
     ) -> Result<Action, Failure> {
         let handler = self.handler(phase)?;
         let lent = Lent::new(&mut self.store, exchange, deadline);
-        let answer = handler.call_async(&mut *lent.store, ()).await;
+        // The epoch does not move a guest that waits, so the clock on the wall counts as well.
+        let called = handler.call_async(&mut *lent.store, ());
+        let answer = tokio::time::timeout(deadline, called).await;
         drop(lent);
-        action(answer)
+        match answer {
+            Ok(answer) => action(answer),
+            Err(_) => Err(late()),
+        }
     }
 
     /// Whether it is worth another call: a guest that leaks is replaced before it hits its limit.
@@ -168,6 +190,13 @@ fn action(answer: wasmtime::Result<(WitAction,)>) -> Result<Action, Failure> {
             message: "it said that it could not decide".to_owned(),
         }),
         Err(error) => Err(failure(&error)),
+    }
+}
+
+fn late() -> Failure {
+    Failure {
+        kind: FailureKind::Deadline,
+        message: "it did not answer within its deadline".to_owned(),
     }
 }
 

@@ -6,20 +6,49 @@
 use crate::instance::Instance;
 use crossbeam_queue::ArrayQueue;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Instances that are given up at once when as many live as may.
+const EVICTED_AT_ONCE: usize = 16;
+
+/// The pools of all bindings. Asked only when one is made and when the engine is full.
+#[derive(Default)]
+pub(crate) struct Pools(Mutex<Vec<Weak<Pool>>>);
 
 pub(crate) struct Pool {
     shards: Box<[ArrayQueue<Box<Instance>>]>,
 }
 
-impl Pool {
+impl Pools {
     /// A pool for so many threads that keeps up to `depth` idle instances of each.
-    pub(crate) fn new(threads: usize, depth: usize) -> Pool {
+    pub(crate) fn pool(&self, threads: usize, depth: usize) -> Arc<Pool> {
         let shard = |_| ArrayQueue::new(depth.max(1));
-        Pool {
+        let pool = Arc::new(Pool {
             shards: (0..threads.max(1)).map(shard).collect(),
-        }
+        });
+        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        pool
     }
 
+    /// Give up some idle instances, so that another can be made. Pools take turns.
+    pub(crate) fn evict(&self) {
+        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut evicted = 0;
+        for _ in 0..pools.len() {
+            if evicted >= EVICTED_AT_ONCE {
+                return;
+            }
+            pools.rotate_left(1);
+            if let Some(pool) = pools.last().and_then(Weak::upgrade) {
+                evicted += usize::from(pool.take().is_some());
+            }
+        }
+    }
+}
+
+impl Pool {
     /// An idle instance, if there is one.
     pub(crate) fn take(&self) -> Option<Box<Instance>> {
         let own = self.own();

@@ -5,6 +5,7 @@ use crate::cache::{Cache, CacheError};
 use crate::engine::TickingEngine;
 use crate::host::Linkers;
 use crate::namespace::Namespace;
+use crate::pool::Pools;
 use crate::version::{self, LoadError, PluginVersion};
 use prometheus::Registry;
 use std::collections::HashMap;
@@ -55,6 +56,7 @@ pub struct Runtime {
     registry: Registry,
     namespaces: Mutex<HashMap<Arc<str>, Arc<Namespace>>>,
     bindings: Mutex<Vec<Weak<Binding>>>,
+    pools: Arc<Pools>,
     start: Instant,
 }
 
@@ -88,6 +90,7 @@ impl Runtime {
             registry: registry.clone(),
             namespaces: Mutex::default(),
             bindings: Mutex::default(),
+            pools: Arc::default(),
             start: Instant::now(),
         };
         Ok((Arc::new(runtime), problem))
@@ -153,7 +156,7 @@ impl Runtime {
             config.into(),
             settings.clone(),
             self.namespace(&version.name),
-            self.options.threads,
+            (&self.pools, self.options.threads),
             self.start,
         )
         .await?;

@@ -1,7 +1,7 @@
 //! What ended a guest's call, as a failure that the chain has a policy for.
 
 use tidegate_chain::{Failure, FailureKind};
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::Trap;
 
 /// The guest wanted more memory than its plugin may have.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +17,6 @@ pub(crate) struct MemoryExceeded {
 pub(crate) fn failure(error: &wasmtime::Error) -> Failure {
     let (kind, message) = if let Some(memory) = error.downcast_ref::<MemoryExceeded>() {
         (FailureKind::Memory, memory.to_string())
-    } else if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        let message = "all plugin instances are in use; raise `instances` of `[plugins]`";
-        (FailureKind::Error, message.to_owned())
     } else {
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => (

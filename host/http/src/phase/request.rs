@@ -61,7 +61,7 @@ async fn run_plugins(session: &mut Session, context: &mut Context) -> Option<Rep
     if route.chain.is_empty() {
         return None;
     }
-    let facts = mem::replace(&mut context.facts, Exchange::default().facts);
+    let facts = mem::take(&mut context.facts);
     let exchange = Exchange::new(respond::unlent(), facts, context.state.limits.head);
     let plugins = context.plugins.insert(Plugins {
         exchange: Box::new(exchange),

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::state::Target;
 use pingora::ErrorType::{self, HTTPStatus};
 use pingora::prelude::HttpPeer;
-use pingora::{Error, proxy::Session};
+use pingora::{Error, ErrorSource, proxy::Session};
 
 /// The peer whose turn it is.
 ///
@@ -32,6 +32,7 @@ pub fn run(context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
 
 /// The peer could not be reached: nothing was sent, so any request may be tried again.
 pub fn failed_to_connect(context: &mut Context, mut error: Box<Error>) -> Box<Error> {
+    count_failure(context);
     error.set_retry(may_retry(context));
     error
 }
@@ -43,6 +44,9 @@ pub fn failed(
     mut error: Box<Error>,
     reused: bool,
 ) -> Box<Error> {
+    if *error.esource() == ErrorSource::Upstream {
+        count_failure(context);
+    }
     let repeatable = context.instead.is_none()
         && session.req_header().method.is_idempotent()
         && !session.as_ref().retry_buffer_truncated()
@@ -55,7 +59,6 @@ pub fn failed(
 }
 
 fn may_retry(context: &Context) -> bool {
-    count_failure(context);
     match context.route.as_deref().map(|route| &route.target) {
         Some(Target::Upstream(upstream)) => context.upstream.attempts < upstream.attempts,
         _ => false,
