@@ -10,7 +10,9 @@ export TOOLS := $(abspath $(TARGET))/tools
 export PATH := $(TOOLS)/bin:$(PATH):/usr/sbin
 
 PLUGINS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml)))
-GUESTS := $(wildcard tests/guests/*/Cargo.toml)
+GUESTS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml)))
+# Those that test what a component built for WASI can do; the others import nothing but the contract.
+WASI_GUESTS := wasi wrong-world
 # Crates that depend on nothing heavy: their tests are built and done within a minute.
 PURE := -p tidegate-config -p tidegate-route -p tidegate-chain
 
@@ -28,7 +30,8 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: build plugins ## build everything, start the quickstart
-	$(call step,starting the quickstart)
+	$(call step,starting the quickstart; try in another terminal:)
+	@sed -n 's/^#[$$] /    /p' config/quickstart.toml
 	@exec $(BIN) run --config config/quickstart.toml
 
 test: setup-test format pure clippy tested plugins guests unit integration examples docs dependencies ## every check and every test
@@ -103,10 +106,19 @@ tested:
 	$(call step,building the proxy and the tests (some minutes the first time))
 	cargo build --workspace --bins --tests
 
-guests:
+guests: PLAIN = $(filter-out $(WASI_GUESTS),$(GUESTS))
+guests: setup-test
 	$(call step,building the guests that misbehave in tests)
-	$(if $(GUESTS),cargo build --profile plugin --target $(WASM) \
-	    $$(awk -F '"' '/^name = / {print "-p " $$2; nextfile}' $(GUESTS)))
+	cargo build --profile plugin --target $(WASM) $(PLAIN:%=-p tidegate-guest-%)
+	cargo build --profile plugin --target wasm32-wasip2 $(WASI_GUESTS:%=-p tidegate-guest-%)
+	@mkdir -p $(TARGET)/guests
+	@for name in $(GUESTS); do \
+	    case " $(WASI_GUESTS) " in *" $$name "*) wasm=wasm32-wasip2;; *) wasm=$(WASM);; esac; \
+	    built=$(TARGET)/$$wasm/plugin/tidegate_guest_$$(echo $$name | tr - _).wasm; \
+	    to=$(TARGET)/guests/$$name.wasm; \
+	    cmp -s $$built $$to && continue; \
+	    cp $$built $$to.tmp && mv -f $$to.tmp $$to || exit 1; \
+	done
 
 unit:
 	$(call step,unit tests)

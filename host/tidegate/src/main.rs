@@ -1,6 +1,9 @@
 //! Tidegate: the command line. `app.rs` is the file to read first.
 #![forbid(unsafe_code)]
-#![allow(unreachable_pub, reason = "a binary has no outside; `pub` says what other files use")]
+#![allow(
+    unreachable_pub,
+    reason = "a binary has no outside; `pub` says what other files use"
+)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod admin;

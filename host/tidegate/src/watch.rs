@@ -4,7 +4,8 @@
 //! systems), so the same folders are also looked at every two seconds. Either way the listener only
 //! hears "something may have changed" and compares for itself.
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,12 @@ impl Watcher {
     pub fn new() -> Watcher {
         let changed = Arc::new(Notify::new());
         let tell = changed.clone();
-        let system = notify::recommended_watcher(move |_| tell.notify_one());
+        let system = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // An error is an event that was lost: better to look.
+            if event.map_or(true, |event| is_change(event.kind)) {
+                tell.notify_one();
+            }
+        });
         let system = system
             .inspect_err(|error| {
                 tracing::warn!(%error, "no file notifications from the system; looking every two seconds instead");
@@ -63,6 +69,15 @@ impl Watcher {
     }
 }
 
+/// Whether something was changed. To look at a folder is an event too, and looking is how a change is
+/// answered: without this each look would cause the next.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
 /// What a file looked like: enough to see that it is another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
@@ -83,5 +98,30 @@ impl Stamp {
             size: metadata.size(),
             modified: metadata.modified().ok(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    /// A watcher that is woken by its own looking never rests.
+    #[tokio::test]
+    async fn looking_is_no_change_and_writing_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.wasm");
+        std::fs::write(&file, "1").unwrap();
+        let mut watcher = Watcher::new();
+        watcher.watch(BTreeSet::from([folder.path().to_owned()]));
+        let start = Instant::now();
+        std::fs::read_dir(folder.path()).unwrap().for_each(drop);
+        std::fs::read(&file).unwrap();
+        watcher.changed().await;
+        assert!(start.elapsed() >= LOOK_EVERY);
+        let start = Instant::now();
+        std::fs::write(&file, "2").unwrap();
+        watcher.changed().await;
+        assert!(start.elapsed() < LOOK_EVERY);
     }
 }
