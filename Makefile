@@ -22,7 +22,7 @@ step = @printf '\n==> %s\n' '$(1)'
 
 # Long steps follow each other, so that what is shown belongs to one of them.
 .NOTPARALLEL:
-.PHONY: help run build plugins test check fmt bless fuzz bench image-lint clean-run \
+.PHONY: help run build plugins bindings test check fmt bless fuzz bench image-lint clean-run \
         setup-run setup-test setup-bench setup-lint \
         format pure clippy tested guests unit integration examples docs dependencies
 
@@ -55,6 +55,10 @@ plugins: setup-run ## the bundled plugins, into config/plugins
 	    cp $$built config/plugins/.$$name.tmp && mv -f config/plugins/.$$name.tmp $$to || exit 1; \
 	    echo "    $$to is new"; \
 	done
+
+BINDGEN := cargo run --quiet --manifest-path sdk/rust/bindgen/Cargo.toml --target-dir $(TARGET)/bindgen
+bindings: ## the SDK's bindings, after a change of wit/
+	$(BINDGEN)
 
 fmt: ## format all code
 	cargo fmt --all

@@ -28,7 +28,7 @@ pub mod tidegate {
                 InvalidValue,
                 /// An argument out of its range: a status outside 200-599, a limit of zero.
                 InvalidArgument,
-                /// A name that the host keeps for itself: `content-length`, `transfer-encoding`,
+                /// A name that the host keeps for itself: `host`, `content-length`, `transfer-encoding`,
                 /// `connection` and the other hop-by-hop fields, and the built-in attributes.
                 Forbidden,
                 /// A bound was reached: header count or size, attribute count or size, metric series.
@@ -70,7 +70,7 @@ pub mod tidegate {
                             "An argument out of its range: a status outside 200-599, a limit of zero."
                         }
                         Error::Forbidden => {
-                            "A name that the host keeps for itself: `content-length`, `transfer-encoding`,
+                            "A name that the host keeps for itself: `host`, `content-length`, `transfer-encoding`,
             `connection` and the other hop-by-hop fields, and the built-in attributes."
                         }
                         Error::LimitReached => {
@@ -2563,7 +2563,7 @@ pub mod tidegate {
         ///
         /// The host checks interests itself and does not call the plugin for other requests, in any phase:
         /// a request that the plugin has nothing to do with costs nothing. Each function narrows; what is
-        /// not called does not narrow. The check runs at the plugin's turn, after earlier plugins' edits.
+        /// not called, or called with an empty list, does not narrow. The check runs at the plugin's turn, after earlier plugins' edits.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod interest {
             #[used]

@@ -1,12 +1,17 @@
-//! The checked-in bindings in `src/bindings` are what the generator makes of `wit/` today.
+//! Generates the SDK's bindings from `wit/`, or checks that they are what it would generate:
 //!
-//! After a change of `wit/`, run `BLESS=1 cargo test -p tidegate-sdk --test bindings`.
-
-#![allow(clippy::unwrap_used)]
+//! ```text
+//! make bindings             after a change of wit/
+//! ... -- --check            what `make test` does
+//! ```
+//!
+//! Outside the workspace, because the generator brings a second copy of the component tools, and with
+//! it features that would make Wasmtime be built twice.
 
 use std::fs;
 use std::path::Path;
 
+use anyhow::{Context as _, bail};
 use wit_bindgen_core::wit_parser::Resolve;
 use wit_bindgen_core::{Files, WorldGenerator as _};
 use wit_bindgen_rust::{Opts, WithOption};
@@ -20,33 +25,29 @@ const WORLDS: &str = "
     world response-head { export tidegate:plugin/on-response-head@0.1.0; }
 ";
 
-#[test]
-fn bindings_are_up_to_date() {
+fn main() -> anyhow::Result<()> {
+    let check = std::env::args().any(|argument| argument == "--check");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut resolve = Resolve::default();
-    resolve.push_dir(root.join("../../wit")).unwrap();
-    let sdk = resolve.push_str("sdk.wit", WORLDS).unwrap();
+    resolve.push_dir(root.join("../../../wit"))?;
+    let sdk = resolve.push_str("sdk.wit", WORLDS)?;
 
     for name in ["host", "configuration", "request-head", "response-head"] {
-        let world = resolve.select_world(&[sdk], Some(name)).unwrap();
+        let world = resolve.select_world(&[sdk], Some(name))?;
         let mut files = Files::default();
         options(name)
             .build()
-            .generate(&mut resolve.clone(), world, &mut files)
-            .unwrap();
-        let (_, generated) = files.iter().next().unwrap();
+            .generate(&mut resolve.clone(), world, &mut files)?;
+        let (_, generated) = files.iter().next().context("nothing was generated")?;
 
-        let path = root.join(format!("src/bindings/{}.rs", name.replace('-', "_")));
-        if std::env::var_os("BLESS").is_some() {
-            fs::write(&path, generated).unwrap();
+        let path = root.join(format!("../src/bindings/{}.rs", name.replace('-', "_")));
+        if !check {
+            fs::write(&path, generated)?;
+        } else if fs::read(&path)? != generated {
+            bail!("{} differs from wit/: run `make bindings`", path.display());
         }
-        let checked_in = fs::read(&path).unwrap_or_default();
-        assert!(
-            checked_in == generated,
-            "{} differs from wit/: run `BLESS=1 cargo test -p tidegate-sdk --test bindings`",
-            path.display()
-        );
     }
+    Ok(())
 }
 
 fn options(world: &str) -> Opts {
