@@ -77,7 +77,10 @@ impl Exchange {
         self.editable(target)?;
         let name = field_name(name)?;
         let value = value.map(field_value).transpose()?;
-        let undo = self.undo.is_some();
+        let undo = self
+            .undo
+            .as_ref()
+            .is_some_and(|list| !knows(list, target, &name));
         let head = self.fields_mut(target).ok_or(Refusal::WrongPhase)?;
         if let Some(value) = &value {
             within(&limits, &*head, &name, value, matches!(edit, Edit::Set(..)))?;
@@ -189,6 +192,12 @@ impl Exchange {
             Target::Response => self.response.as_deref_mut().map(|r| r as &mut dyn Fields),
         }
     }
+}
+
+/// Whether what the field was before the plugin's edits is remembered already.
+fn knows(list: &[Undo], target: Target, name: &HeaderName) -> bool {
+    list.iter()
+        .any(|undo| matches!(undo, Undo::Fields(of, field, _) if *of == target && field == name))
 }
 
 /// Whether a response with this status never has a body (RFC 9110 §6.4.1).

@@ -1,7 +1,7 @@
 //! For whom a request is: forwarding fields are believed from trusted proxies only, and removed from
 //! all others before anybody reads them.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use pingora::http::RequestHeader;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +27,15 @@ pub(crate) fn is_trusted(peer: Option<SocketAddr>, trusted: &[IpNet]) -> bool {
 pub(crate) fn distrust(head: &mut RequestHeader) {
     for name in FORWARDING {
         head.remove_header(name);
+    }
+    // CGI and its descendants read `X_Forwarded_For` as the same thing.
+    let names = head.headers.keys().map(HeaderName::as_str);
+    let twins: Vec<String> = names
+        .filter(|name| name.contains('_') && FORWARDING.contains(&&*name.replace('_', "-")))
+        .map(str::to_owned)
+        .collect();
+    for name in twins {
+        head.remove_header(name.as_str());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a connection and a request carry along.
 
+use crate::body_clock::BodyClock;
 use crate::io::HeadClock;
 use crate::state::{Route, State};
 use arc_swap::ArcSwap;
@@ -14,6 +15,8 @@ tokio::task_local! {
     /// The connection of the request that is being served. Pingora makes a request's context without
     /// an argument, and runs each h2 stream in a task of its own; this reaches both.
     pub(crate) static CONNECTION: Arc<Connection>;
+    /// Of an h2 request: tells whoever waits for it that its body comes on.
+    pub(crate) static BODY: Arc<BodyClock>;
 }
 
 /// What the proxy knows of a connection.
@@ -41,6 +44,8 @@ pub struct Context {
     /// What is to be sent instead of what was to come, and why.
     pub(crate) instead: Option<Instead>,
     pub(crate) upstream: UpstreamTrace,
+    /// Of an h2 request.
+    pub(crate) body_clock: Option<Arc<BodyClock>>,
     /// Bytes of the request body that passed.
     pub(crate) body_bytes: u64,
     /// What went wrong, for the access log.
@@ -83,6 +88,7 @@ impl Context {
             plugins: None,
             instead: None,
             upstream: UpstreamTrace::default(),
+            body_clock: BODY.try_with(Arc::clone).ok(),
             body_bytes: 0,
             problem: None,
         }

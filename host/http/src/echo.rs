@@ -1,9 +1,10 @@
 //! The echo responder: answers with the request as an upstream would have seen it.
 
 use crate::context::Context;
-use crate::phase::upstream_request;
+use crate::phase::{request_body, upstream_request};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Version};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use serde_json::{Map, Value, json};
 use tidegate_chain::Reply;
@@ -16,16 +17,15 @@ pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingo
     let mut head = session.req_header().clone();
     upstream_request::complete(&mut head, context)?;
     let mut shown = Vec::new();
-    let mut bytes = 0_u64;
-    if session.req_header().headers.contains_key("expect") {
+    if expects_continue(session.req_header()) {
         session.write_continue_response().await?;
     }
     while let Some(chunk) = session.read_request_body().await? {
-        bytes += chunk.len() as u64;
-        crate::phase::request_body::check(bytes, context)?;
+        request_body::pass(chunk.len(), false, context)?;
         let room = BODY_SHOWN.saturating_sub(shown.len()).min(chunk.len());
         shown.extend_from_slice(chunk.get(..room).unwrap_or_default());
     }
+    request_body::pass(0, true, context)?;
     let mut headers = Map::new();
     for (name, value) in &head.headers {
         let text = Value::from(String::from_utf8_lossy(value.as_bytes()));
@@ -42,7 +42,7 @@ pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingo
         "version": context.facts().protocol,
         "headers": headers,
         "body": String::from_utf8_lossy(&shown),
-        "body_bytes": bytes,
+        "body_bytes": context.body_bytes,
     });
     let mut text = serde_json::to_vec_pretty(&body).unwrap_or_default();
     text.push(b'\n');
@@ -50,4 +50,11 @@ pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingo
     let json = HeaderValue::from_static("application/json");
     reply.headers.insert(http::header::CONTENT_TYPE, json);
     Ok(reply)
+}
+
+/// Whether the client waits to be told to send its body (RFC 9110 §10.1.1).
+fn expects_continue(head: &RequestHeader) -> bool {
+    let expect = head.headers.get("expect");
+    head.version == Version::HTTP_11
+        && expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

@@ -1,9 +1,10 @@
 //! A connection's bytes, as Pingora reads and writes them.
 //!
-//! Two things are ours. Writes are gathered until they are flushed, so that a head and a short body are
-//! one system call, in a buffer that is given back while the connection is idle (Pingora's own streams
-//! keep 87 KiB each). And a head has a deadline as a whole: Pingora's read timeout starts anew with
-//! every byte, so a client could send one a minute for ever.
+//! Three things are ours. Writes are gathered until they are flushed or Pingora waits for something, so
+//! that a head and a short body are one system call, in a buffer that is given back while the connection
+//! is idle (Pingora's own streams keep 87 KiB each). A head has a deadline as a whole: Pingora's read
+//! timeout starts anew with every byte, so a client could send one a minute for ever. And a client that
+//! does not read is not waited for longer than the write timeout, in any protocol.
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -58,6 +59,7 @@ pub(crate) struct Io {
     /// Read while the protocol was found out.
     first: Bytes,
     gathered: Vec<u8>,
+    stall: Stall,
     deadline: HeadDeadline,
     protocol: Protocol,
     socket: Arc<SocketDigest>,
@@ -69,6 +71,19 @@ pub(crate) struct Io {
 pub(crate) enum Protocol {
     Http1,
     Http2,
+}
+
+/// How long the client has not read what we write.
+struct Stall {
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// The times that a connection's bytes are held to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    pub(crate) head: Duration,
+    pub(crate) write: Duration,
 }
 
 struct HeadDeadline {
@@ -87,7 +102,7 @@ impl Io {
         first: Bytes,
         protocol: Protocol,
         clock: Arc<HeadClock>,
-        timeout: Duration,
+        deadlines: Deadlines,
     ) -> Io {
         let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // Never set before: it is new.
@@ -96,10 +111,14 @@ impl Io {
             stream,
             first,
             gathered: Vec::new(),
+            stall: Stall {
+                timeout: deadlines.write,
+                timer: None,
+            },
             deadline: HeadDeadline {
                 head: clock.now(),
                 clock,
-                timeout,
+                timeout: deadlines.head,
                 begun: Some(Instant::now()),
                 timer: None,
             },
@@ -112,7 +131,7 @@ impl Io {
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut written = 0;
         while let Some(rest) = self.gathered.get(written..).filter(|r| !r.is_empty()) {
-            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+            match self.stall.poll_write(&mut self.stream, cx, rest) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(n)) => written += n,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -122,8 +141,33 @@ impl Io {
                 }
             }
         }
-        self.gathered = Vec::new();
+        if !self.gathered.is_empty() {
+            self.gathered = Vec::new();
+        }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Stall {
+    /// Write, or fail when nothing could be written for too long.
+    fn poll_write(
+        &mut self,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(stream).poll_write(cx, bytes);
+        if written.is_ready() {
+            self.timer = None;
+            return written;
+        }
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
+        timer.as_mut().poll(cx).map(|()| {
+            let text = "the client did not read in time";
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })
     }
 }
 
@@ -160,6 +204,10 @@ impl AsyncRead for Io {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // Pingora waits for the client or an upstream: what is there goes out now.
+        if let Poll::Ready(Err(error)) = this.poll_write_out(cx) {
+            return Poll::Ready(Err(error));
+        }
         if this.first.has_remaining() {
             let count = this.first.remaining().min(buffer.remaining());
             buffer.put_slice(&this.first.split_to(count));
@@ -197,7 +245,7 @@ impl AsyncWrite for Io {
             this.gathered.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut this.stream).poll_write(cx, bytes)
+        this.stall.poll_write(&mut this.stream, cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -210,6 +258,15 @@ impl AsyncWrite for Io {
         let this = self.get_mut();
         ready!(this.poll_write_out(cx))?;
         Pin::new(&mut this.stream).poll_shutdown(cx)
+    }
+}
+
+/// A response that breaks off is dropped without a flush; what came of it is the client's.
+impl Drop for Io {
+    fn drop(&mut self) {
+        if !self.gathered.is_empty() {
+            self.stream.write_now(&self.gathered);
+        }
     }
 }
 

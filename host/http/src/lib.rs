@@ -17,6 +17,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod access_log;
+mod body_clock;
 mod client;
 mod context;
 mod echo;

@@ -3,12 +3,11 @@
 use crate::context::{Context, Plugins, empty_request};
 use crate::head::{Request, Response};
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::any::Any;
 use std::mem;
-use std::time::SystemTime;
 use tidegate_chain::{Reply, Verdict};
 
 /// Send a reply; plugins that the request passed see its head first and may replace it.
@@ -36,33 +35,43 @@ pub(crate) async fn run_plugins(
 ) -> Option<Reply> {
     let route = context.route.clone()?;
     let plugins = context.plugins.as_mut()?;
-    lend(session, plugins);
+    let lent = lend(session, plugins);
+    let plugins = &mut *lent.plugins;
     let status = head.status;
-    let lent = mem::replace(head, empty_response(status));
-    plugins.exchange.response = Some(Box::new(Response(lent)));
+    let moved = mem::replace(head, empty_response(status));
+    plugins.exchange.response = Some(Box::new(Response(moved)));
     let verdict = route
         .chain
         .response(&mut plugins.progress, &mut plugins.exchange)
         .await;
-    give_back(session, plugins);
     if let Some(response) = plugins.exchange.response.take() {
         let response: Box<dyn Any> = response;
         if let Ok(response) = response.downcast::<Response>() {
             *head = response.0;
         }
     }
+    drop(lent);
     report(&verdict, context);
     verdict.reply()
 }
 
-/// Move the request head from Pingora's session to the exchange.
-pub(crate) fn lend(session: &mut Session, plugins: &mut Plugins) {
-    swap(session, plugins);
+/// The request head, in the exchange while plugins run; it goes back when this is dropped, also when
+/// a request is given up in the middle of a call.
+pub(crate) struct Lent<'a> {
+    session: &'a mut Session,
+    pub(crate) plugins: &'a mut Plugins,
 }
 
-/// Move it back.
-pub(crate) fn give_back(session: &mut Session, plugins: &mut Plugins) {
+/// Move the request head from Pingora's session to the exchange.
+pub(crate) fn lend<'a>(session: &'a mut Session, plugins: &'a mut Plugins) -> Lent<'a> {
     swap(session, plugins);
+    Lent { session, plugins }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        swap(self.session, self.plugins);
+    }
 }
 
 fn swap(session: &mut Session, plugins: &mut Plugins) {
@@ -94,19 +103,12 @@ pub(crate) fn report(verdict: &Verdict, context: &mut Context) {
 }
 
 fn head(reply: &Reply) -> pingora::Result<ResponseHeader> {
-    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 2))?;
+    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 1))?;
     for (name, value) in &reply.headers {
         head.append_header(name.clone(), value.clone())?;
     }
     if !is_bodiless(reply.status) {
         head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
-    }
-    if !head.headers.contains_key(header::DATE) {
-        // RFC 9110 §6.6.1: whoever makes a response says when.
-        let date = httpdate::fmt_http_date(SystemTime::now());
-        if let Ok(date) = HeaderValue::from_str(&date) {
-            head.insert_header(header::DATE, date)?;
-        }
     }
     Ok(head)
 }

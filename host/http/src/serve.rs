@@ -1,7 +1,8 @@
 //! From an accepted connection to Pingora: find out what it speaks, then let it be served to its end.
 
-use crate::context::{CONNECTION, Connection};
-use crate::io::{HeadClock, Io, Protocol};
+use crate::body_clock::BodyClock;
+use crate::context::{BODY, CONNECTION, Connection};
+use crate::io::{Deadlines, HeadClock, Io, Protocol};
 use crate::metrics::ListenerMetrics;
 use crate::state::{Limits, State};
 use crate::{Metrics, context};
@@ -83,18 +84,28 @@ where
             peer,
             slot,
         } = connection;
-        let sniffed = tokio::time::timeout(limits.header_timeout, sniff(&mut stream)).await;
-        let Ok(Ok((protocol, first))) = sniffed else {
+        let mut stop = self.stop.clone();
+        let sniffed = tokio::select! {
+            sniffed = sniff(&mut stream) => sniffed,
+            () = tokio::time::sleep(limits.header_timeout) => return,
+            // A connection that has said nothing yet has nothing to finish.
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok((protocol, first)) = sniffed else {
             return;
         };
         let clock = Arc::new(HeadClock::default());
-        let timeout = limits.header_timeout;
-        let io = Io::new(stream, peer, first, protocol, clock.clone(), timeout);
+        let deadlines = Deadlines {
+            head: limits.header_timeout,
+            write: limits.write_timeout,
+        };
+        let io = Io::new(stream, peer, first, protocol, clock.clone(), deadlines);
         let app = Arc::new(App {
             proxy: self.proxy.clone(),
             options: options(&limits),
             h2_streams: limits.h2_streams,
             head_bytes: u32::try_from(limits.head.bytes).unwrap_or(u32::MAX),
+            read_timeout: limits.read_timeout,
             connection: Arc::new(Connection {
                 listener,
                 peer,
@@ -136,6 +147,7 @@ struct App<P> {
     options: HttpServerOptions,
     h2_streams: u32,
     head_bytes: u32,
+    read_timeout: Duration,
 }
 
 #[async_trait]
@@ -148,8 +160,22 @@ where
         session: ServerSession,
         stop: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        let is_http2 = session.is_http2();
         let served = self.proxy.process_new_http(session, stop);
-        CONNECTION.scope(self.connection.clone(), served).await
+        let served = CONNECTION.scope(self.connection.clone(), served);
+        if !is_http2 {
+            return served.await;
+        }
+        let clock = Arc::new(BodyClock::default());
+        tokio::select! {
+            biased;
+            served = BODY.scope(clock.clone(), served) => served,
+            // Dropping the request resets its stream.
+            () = clock.stalled(self.read_timeout) => {
+                tracing::debug!(peer = ?self.connection.peer, "a request body stalled");
+                None
+            }
+        }
     }
 
     fn h2_options(&self) -> Option<H2Options> {

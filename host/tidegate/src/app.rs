@@ -51,8 +51,8 @@ impl ProxyHttp for Phases {
         phase::request::run(s, c).await
     }
 
-    async fn upstream_peer(&self, _: &mut Session, c: &mut Context) -> Result<Box<HttpPeer>> {
-        phase::upstream_peer::run(c)
+    async fn upstream_peer(&self, s: &mut Session, c: &mut Context) -> Result<Box<HttpPeer>> {
+        phase::upstream_peer::run(s, c)
     }
 
     fn fail_to_connect(
@@ -76,12 +76,12 @@ impl ProxyHttp for Phases {
 
     async fn request_body_filter(
         &self,
-        _: &mut Session,
+        s: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         c: &mut Context,
     ) -> Result<()> {
-        phase::request_body::run(body, c)
+        phase::request_body::run(s, body, end, c)
     }
 
     async fn response_filter(
@@ -254,7 +254,7 @@ impl App {
         self.connections.close();
         let drained = tokio::select! {
             drained = tokio::time::timeout(limit, self.connections.wait()) => drained.is_ok(),
-            _ = self.signals.next() => false,
+            () = self.signals.stopped_again() => false,
         };
         if drained {
             tracing::info!("drained");

@@ -28,6 +28,11 @@ impl Signals {
         })
     }
 
+    /// Wait until the operator asks to stop, whatever else is asked meanwhile.
+    pub async fn stopped_again(&mut self) {
+        while self.next().await != Request::Stop {}
+    }
+
     /// The next request.
     pub async fn next(&mut self) -> Request {
         tokio::select! {

@@ -73,6 +73,6 @@ fn filter(level: Level) -> EnvFilter {
         Level::Trace => "trace",
     };
     EnvFilter::new(format!(
-        "warn,tidegate={level},pingora_proxy=error,pingora_core=error"
+        "warn,tidegate={level},pingora_proxy=off,pingora_core=off"
     ))
 }

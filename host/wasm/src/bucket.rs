@@ -138,6 +138,9 @@ impl Table {
                 .iter()
                 .min_by_key(|s| s.arrival.load(Ordering::Relaxed))?;
             let other = victim.key.load(Ordering::Acquire);
+            if other == key {
+                return Some(victim);
+            }
             let swap = victim
                 .key
                 .compare_exchange(other, key, Ordering::AcqRel, Ordering::Acquire);

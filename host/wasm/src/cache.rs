@@ -46,12 +46,20 @@ impl Cache {
             .create(directory)
             .map_err(|e| fail(e.to_string()))?;
         let metadata = fs::metadata(directory).map_err(|e| fail(e.to_string()))?;
+        let user = fs::metadata("/proc/self")
+            .map_err(|e| fail(e.to_string()))?
+            .uid();
+        if metadata.uid() != user {
+            return Err(fail(
+                "it belongs to another user; compiled code is trusted code".into(),
+            ));
+        }
         if metadata.permissions().mode() & 0o022 != 0 {
             return Err(fail(
                 "other users can write to it; compiled code is trusted code (chmod go-w)".into(),
             ));
         }
-        let key = key(&directory.join("key"), metadata.uid()).map_err(|e| fail(e.to_string()))?;
+        let key = key(&directory.join("key"), user).map_err(|e| fail(e.to_string()))?;
         Ok(Cache {
             directory: directory.to_owned(),
             key,
@@ -127,12 +135,14 @@ fn key(path: &Path, owner: u32) -> io::Result<[u8; KEY_BYTES]> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+            let aside = path.with_extension(std::process::id().to_string());
             let mut file = fs::OpenOptions::new()
                 .write(true)
                 .create_new(true)
                 .mode(0o600)
-                .open(path)?;
+                .open(&aside)?;
             file.write_all(&key)?;
+            fs::rename(&aside, path)?;
         }
         Err(error) => return Err(error),
     }

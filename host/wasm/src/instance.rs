@@ -13,6 +13,10 @@ use wasmtime::{PoolConcurrencyLimitError, Store};
 /// How long `configure` may take: it runs when an instance is made, which a request may wait for.
 const CONFIGURE_DEADLINE: Duration = Duration::from_secs(1);
 
+/// Bytes that one call of the host may lift out of the guest; Wasmtime's own limit is 128 MiB. The
+/// largest thing in the contract is the body of a reply.
+const HOSTCALL_BYTES_MAX: usize = 4 * tidegate_chain::Reply::BODY_BYTES_MAX;
+
 type Handler = TypedFunc<(), (WitAction,)>;
 type Configure = TypedFunc<(String,), (Result<(), Vec<WitConfigError>>,)>;
 
@@ -204,6 +208,7 @@ fn new_store(version: &PluginVersion, mut host: Host) -> Store<Host> {
     host.interest = Some(Interest::default());
     let mut store = Store::new(version.pre.engine(), host);
     store.limiter(|host| &mut host.memory);
+    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
     store.set_epoch_deadline(ticks(CONFIGURE_DEADLINE));
     store
 }

@@ -97,8 +97,9 @@ impl Namespace {
         name: &str,
         labels: &[(String, String)],
     ) -> Result<Series, WitError> {
-        let valid = is_metric_name(name) && labels.iter().all(|(label, _)| is_metric_name(label));
-        if !valid {
+        // `le` is what the buckets of a histogram are told apart by.
+        let is_label = |label: &str| is_metric_name(label) && label != "le";
+        if !is_metric_name(name) || !labels.iter().all(|(label, _)| is_label(label)) {
             return Err(WitError::InvalidName);
         }
         let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,16 +121,16 @@ impl Namespace {
             return Err(WitError::InvalidArgument);
         }
         let values: Vec<String> = labels.iter().map(|(_, value)| value.clone()).collect();
-        if !family.seen.contains(&values) {
-            if full {
-                return Err(WitError::LimitReached);
-            }
-            family.seen.insert(values.clone());
-            let series = family.vec.with(&values);
-            families.series += 1;
-            return Ok(series);
+        if family.seen.contains(&values) {
+            return family.vec.with(&values);
         }
-        Ok(family.vec.with(&values))
+        if full {
+            return Err(WitError::LimitReached);
+        }
+        let series = family.vec.with(&values)?;
+        family.seen.insert(values);
+        families.series += 1;
+        Ok(series)
     }
 
     fn family(
@@ -190,12 +191,17 @@ impl FamilyVec {
         }
     }
 
-    fn with(&self, values: &[String]) -> Series {
-        match self {
-            FamilyVec::Counter(vec) => Series::Counter(vec.with_label_values(values)),
-            FamilyVec::Gauge(vec) => Series::Gauge(vec.with_label_values(values)),
-            FamilyVec::Histogram(vec) => Series::Histogram(vec.with_label_values(values)),
-        }
+    fn with(&self, values: &[String]) -> Result<Series, WitError> {
+        let series = match self {
+            FamilyVec::Counter(vec) => vec
+                .get_metric_with_label_values(values)
+                .map(Series::Counter),
+            FamilyVec::Gauge(vec) => vec.get_metric_with_label_values(values).map(Series::Gauge),
+            FamilyVec::Histogram(vec) => vec
+                .get_metric_with_label_values(values)
+                .map(Series::Histogram),
+        };
+        series.map_err(|_| WitError::InvalidName)
     }
 }
 
@@ -233,6 +239,9 @@ mod tests {
             let series = namespace.series(SeriesKind::Gauge, bad, &[]);
             assert_eq!(series.err(), Some(WitError::InvalidName), "{bad}");
         }
+        let bucket = [("le".to_owned(), "1".to_owned())];
+        let series = namespace.series(SeriesKind::Histogram, "seconds", &bucket);
+        assert_eq!(series.err(), Some(WitError::InvalidName));
         let names: Vec<_> = namespace.registry.gather();
         assert_eq!(names[0].name(), "tidegate_plugin_my_plugin_hits_total");
     }

@@ -34,17 +34,23 @@ impl Pools {
 
     /// Give up some idle instances, so that another can be made. Pools take turns.
     pub(crate) fn evict(&self) {
+        let mut evicted = Vec::new();
         let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut evicted = 0;
         for _ in 0..pools.len() {
-            if evicted >= EVICTED_AT_ONCE {
-                return;
+            if evicted.len() >= EVICTED_AT_ONCE {
+                break;
             }
             pools.rotate_left(1);
-            if let Some(pool) = pools.last().and_then(Weak::upgrade) {
-                evicted += usize::from(pool.take().is_some());
-            }
+            evicted.extend(
+                pools
+                    .last()
+                    .and_then(Weak::upgrade)
+                    .and_then(|pool| pool.take()),
+            );
         }
+        // Stores take their time to be dropped.
+        drop(pools);
+        drop(evicted);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What ended a guest's call, as a failure that the chain has a policy for.
 
+use crate::host::log;
 use tidegate_chain::{Failure, FailureKind};
 use wasmtime::Trap;
 
@@ -24,9 +25,11 @@ pub(crate) fn failure(error: &wasmtime::Error) -> Failure {
                 "it did not answer within its deadline".to_owned(),
             ),
             Some(trap) => (FailureKind::Trap, describe(trap, error)),
-            None => (FailureKind::Trap, format!("{error:#}")),
+            None => (FailureKind::Trap, error.root_cause().to_string()),
         }
     };
+    // The guest chooses the names of its functions.
+    let message = log::clean(&message).into_owned();
     Failure { kind, message }
 }
 

@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// How long an unread request body is read on, to keep the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes per second that a client has to read at least.
-const SEND_RATE_MIN: usize = 1024;
 
 /// Check and normalise.
 ///
@@ -40,7 +38,6 @@ fn set_deadlines(session: &mut Session, limits: &Limits) {
     }
     session.set_read_timeout(Some(limits.read_timeout));
     session.set_write_timeout(Some(limits.write_timeout));
-    session.set_min_send_rate(Some(SEND_RATE_MIN));
     session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
 }
 
@@ -94,7 +91,14 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
     if bytes > limits.head.bytes {
         return Err((too_large, "header fields too large"));
     }
+    check_encoding(head)?;
     context.facts.host = host(head)?;
+    // HTTP/2 and the absolute form name the host in the target. From here on it is a field, for
+    // plugins and the upstream alike.
+    if let Some(authority) = head.uri.authority().map(|a| a.as_str().to_owned()) {
+        head.insert_header(header::HOST, authority)
+            .map_err(|_| bad("the host is not valid"))?;
+    }
     if !head.raw_path_is_utf8() {
         return Err(bad("the path is not valid"));
     }
@@ -111,6 +115,16 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
         head.set_uri(Uri::from(target));
     }
     Ok(())
+}
+
+/// Bodies are framed by `chunked` alone; any other coding would have to be undone, which we do not
+/// (RFC 9112 §6.1 asks for 501 then).
+fn check_encoding(head: &RequestHeader) -> Result<(), Refusal> {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Ok(());
+    }
+    Err((StatusCode::NOT_IMPLEMENTED, "transfer coding not supported"))
 }
 
 /// The host asked for. HTTP/1.1 requires the field (RFC 9112 §3.2); HTTP/2 has a pseudo-field, which

@@ -28,9 +28,11 @@ pub async fn run(session: &mut Session, error: &Error, context: &mut Context) ->
     if context.problem.is_none() && instead.is_none() {
         context.problem = Some(describe(error));
     }
-    let begun = session
-        .response_written()
-        .is_some_and(|head| !head.status.is_informational());
+    // What follows a 101 belongs to the tunnel.
+    let begun = session.was_upgraded()
+        || session
+            .response_written()
+            .is_some_and(|head| !head.status.is_informational());
     let outcome = |status| FailToProxy {
         error_code: status,
         can_reuse_downstream: false,

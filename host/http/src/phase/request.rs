@@ -28,20 +28,14 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         return Ok(true);
     };
     context.facts.route = route.name.clone();
-    check_length(session, context)?;
     context.route = Some(route.clone());
+    check_length(session, context)?;
     if let Some(reply) = run_plugins(session, context).await {
         respond::send(session, context, reply).await?;
         return Ok(true);
     }
     let reply = match &route.target {
-        Target::Upstream(_) => {
-            if session.is_upgrade_req() {
-                // The tunnel may be silent for longer than a request body.
-                session.set_read_timeout(None);
-            }
-            return Ok(false);
-        }
+        Target::Upstream(_) => return Ok(false),
         Target::Respond(reply) => reply.clone(),
         Target::Echo => echo::reply(session, context).await?,
         Target::Redirect(redirect) => {
@@ -67,12 +61,13 @@ async fn run_plugins(session: &mut Session, context: &mut Context) -> Option<Rep
         exchange: Box::new(exchange),
         progress: Progress::default(),
     });
-    respond::lend(session, plugins);
+    let lent = respond::lend(session, plugins);
+    let plugins = &mut *lent.plugins;
     let verdict = route
         .chain
         .request(&mut plugins.progress, &mut plugins.exchange)
         .await;
-    respond::give_back(session, plugins);
+    drop(lent);
     respond::report(&verdict, context);
     verdict.reply()
 }

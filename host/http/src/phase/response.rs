@@ -3,6 +3,7 @@
 use crate::context::{Context, Instead};
 use crate::respond;
 use crate::state::Target;
+use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -16,9 +17,15 @@ pub async fn run(
     head: &mut ResponseHeader,
     context: &mut Context,
 ) -> pingora::Result<()> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // A tunnel may be silent for longer than a request body.
+        session.set_read_timeout(None);
+    }
     if head.status.is_informational() {
         return Ok(());
     }
+    // The version is of our connection, not of the upstream's (RFC 9110 §2.5).
+    head.set_version(Version::HTTP_11);
     if let Some(Target::Upstream(upstream)) = context.route.as_deref().map(|r| &r.target) {
         upstream.metrics.answered.inc();
         let took = context.start.elapsed().as_secs_f64();

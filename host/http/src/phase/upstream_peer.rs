@@ -10,7 +10,7 @@ use pingora::{Error, ErrorSource, proxy::Session};
 ///
 /// # Errors
 /// The route has no upstream, which the request phase has ruled out.
-pub fn run(context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+pub fn run(session: &Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
     let route = context.route.clone();
     let upstream = match route.as_deref().map(|route| &route.target) {
         Some(Target::Upstream(upstream)) => upstream,
@@ -27,7 +27,12 @@ pub fn run(context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
     };
     trace.peer = Some(peer.name.clone());
     context.facts_mut().upstream = Some(upstream.name.clone());
-    Ok(Box::new(peer.http_peer()))
+    let mut peer = peer.http_peer();
+    if session.is_upgrade_req() {
+        // A tunnel is ended by its ends.
+        peer.options.read_timeout = None;
+    }
+    Ok(Box::new(peer))
 }
 
 /// The peer could not be reached: nothing was sent, so any request may be tried again.

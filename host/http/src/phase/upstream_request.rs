@@ -29,6 +29,10 @@ pub(crate) fn complete(head: &mut RequestHeader, context: &Context) -> pingora::
             head.insert_header("x-forwarded-for", list)?;
         }
     }
+    if !head.headers.contains_key(header::HOST) {
+        // HTTP/1.0 has no host; what we send is HTTP/1.1, which must (RFC 9112 §3.2).
+        head.insert_header(header::HOST, "")?;
+    }
     if !head.headers.contains_key("x-forwarded-proto") {
         head.insert_header("x-forwarded-proto", facts.scheme)?;
     }

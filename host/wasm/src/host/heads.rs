@@ -9,6 +9,9 @@ use wasmtime::{Result, StoreContextMut};
 type Caller<'a> = StoreContextMut<'a, Host>;
 type Answer<T> = Result<(std::result::Result<T, WitError>,)>;
 
+/// Edits in one call.
+const EDITS_MAX: usize = 1024;
+
 pub(super) fn link_request(request: &mut LinkerInstance<'_, Host>) -> Result<()> {
     request.func_wrap("method", |host: Caller<'_>, ()| {
         Ok((host.data().exchange.request.method().as_str().to_owned(),))
@@ -104,6 +107,9 @@ fn link_edits(head: &mut LinkerInstance<'_, Host>, target: Target) -> Result<()>
     head.func_wrap(
         "edit-headers",
         move |mut host: Caller<'_>, (edits,): (Vec<WitEdit>,)| -> Answer<()> {
+            if edits.len() > EDITS_MAX {
+                return Ok((Err(WitError::LimitReached),));
+            }
             let all = edits
                 .iter()
                 .try_for_each(|e| edit(&mut host, target, &e.as_edit()));

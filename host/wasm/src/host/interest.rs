@@ -9,8 +9,10 @@ use wasmtime::{Result, StoreContextMut};
 
 type Caller<'a> = StoreContextMut<'a, Host>;
 
-/// Entries of one list.
+/// Entries of one list, however many calls make it.
 const LIST_MAX: usize = 256;
+/// Bytes of one entry.
+const TEXT_BYTES_MAX: usize = 8 * 1024;
 
 pub(super) fn link(interest: &mut LinkerInstance<'_, Host>) -> Result<()> {
     interest.func_wrap(
@@ -26,10 +28,14 @@ pub(super) fn link(interest: &mut LinkerInstance<'_, Host>) -> Result<()> {
         },
     )?;
     interest.func_wrap("paths", |mut host: Caller<'_>, (list,): (Vec<String>,)| {
-        Ok((host.data_mut().narrow(&list, |interest, text| {
-            interest.paths.push(PathInterest::parse(text)?);
-            Ok(())
-        }),))
+        Ok((host.data_mut().narrow(
+            &list,
+            |i| i.paths.len(),
+            |interest, text| {
+                interest.paths.push(PathInterest::parse(text)?);
+                Ok(())
+            },
+        ),))
     })?;
     interest.func_wrap(
         "headers",
@@ -49,10 +55,12 @@ impl Host {
     fn narrow(
         &mut self,
         list: &[String],
+        so_far: impl FnOnce(&Interest) -> usize,
         mut add: impl FnMut(&mut Interest, &str) -> std::result::Result<(), WitError>,
     ) -> std::result::Result<(), WitError> {
         let interest = self.interest.as_mut().ok_or(WitError::WrongPhase)?;
-        if list.len() > LIST_MAX {
+        let too_long = list.iter().any(|text| text.len() > TEXT_BYTES_MAX);
+        if so_far(interest) + list.len() > LIST_MAX || too_long {
             return Err(WitError::LimitReached);
         }
         list.iter().try_for_each(|text| add(interest, text))

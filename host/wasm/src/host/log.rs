@@ -79,7 +79,7 @@ fn enabled(level: WitLevel) -> bool {
 }
 
 /// Cut to size, and with control characters escaped: a plugin cannot forge lines.
-fn clean(message: &str) -> Cow<'_, str> {
+pub(crate) fn clean(message: &str) -> Cow<'_, str> {
     let cut = message.floor_char_boundary(MESSAGE_BYTES_MAX);
     let message = message.get(..cut).unwrap_or_default();
     if message.contains(char::is_control) {

@@ -6,7 +6,7 @@ mod clock;
 mod heads;
 mod interest;
 mod limiter;
-mod log;
+pub(crate) mod log;
 mod metrics;
 mod reply;
 mod wasi;
@@ -98,7 +98,7 @@ impl Host {
                 used: 0,
                 limit: memory_limit,
             },
-            wasi: wasi.then(|| wasi::State::new(&namespace, &version)),
+            wasi: wasi.then(|| wasi::State::new(&namespace, &version, start)),
             namespace,
             version,
             start,
@@ -122,18 +122,20 @@ impl Memory {
 impl ResourceLimiter for Memory {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if desired > self.limit {
+        // Of all memories together: a component can have several.
+        let wanted = self.used.saturating_sub(current).saturating_add(desired);
+        if wanted > self.limit {
             // A guest that sees the growth fail would abort with a trap that says nothing.
             return Err(wasmtime::Error::new(MemoryExceeded {
-                wanted: desired,
+                wanted,
                 limit: self.limit,
             }));
         }
-        self.used = desired;
+        self.used = wanted;
         Ok(true)
     }
 

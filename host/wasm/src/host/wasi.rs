@@ -15,6 +15,10 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+/// Random bytes that a guest can ask for at once.
+const RANDOM_BYTES_MAX: u64 = 64 << 10;
+/// Handles that a guest can hold.
+const RESOURCES_MAX: usize = 1024;
 /// Bytes that a guest can write at once.
 const WRITE_BYTES_MAX: usize = 4096;
 
@@ -29,11 +33,11 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 impl State {
-    pub(super) fn new(namespace: &Arc<Namespace>, version: &Arc<str>) -> State {
+    pub(super) fn new(namespace: &Arc<Namespace>, version: &Arc<str>, start: Instant) -> State {
         let output = |level| LogStream {
             namespace: namespace.clone(),
             version: version.clone(),
-            start: Instant::now(),
+            start,
             level,
         };
         let context = WasiCtxBuilder::new()
@@ -42,11 +46,11 @@ impl State {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
+            .max_random_size(RANDOM_BYTES_MAX)
             .build();
-        State {
-            context,
-            table: ResourceTable::new(),
-        }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        State { context, table }
     }
 }
 
@@ -56,7 +60,7 @@ impl WasiView for Host {
         // keeps a mistake here from being a panic on a request.
         let state = self
             .wasi
-            .get_or_insert_with(|| State::new(&self.namespace, &self.version));
+            .get_or_insert_with(|| State::new(&self.namespace, &self.version, self.start));
         WasiCtxView {
             ctx: &mut state.context,
             table: &mut state.table,
