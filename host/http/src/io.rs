@@ -6,6 +6,7 @@
 //! timeout starts anew with every byte, so a client could send one a minute for ever. And a client that
 //! does not read is not waited for longer than the write timeout, in any protocol.
 
+use crate::head_scan::HeadScan;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddress;
@@ -26,6 +27,14 @@ use std::time::{Duration, SystemTime};
 use tidegate_listen::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
+
+/// The answer to a head that is not read any further.
+const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+content-type: text/plain; charset=utf-8\r\n\
+content-length: 34\r\n\
+connection: close\r\n\
+\r\n\
+400 the request head is not valid\n";
 
 /// Writes are gathered up to this size.
 const GATHER: usize = 16 * 1024;
@@ -61,6 +70,7 @@ pub(crate) struct Io {
     gathered: Vec<u8>,
     stall: Stall,
     deadline: HeadDeadline,
+    scan: HeadScan,
     protocol: Protocol,
     socket: Arc<SocketDigest>,
     since: SystemTime,
@@ -122,6 +132,7 @@ impl Io {
                 begun: Some(Instant::now()),
                 timer: None,
             },
+            scan: HeadScan::default(),
             protocol,
             socket: Arc::new(socket),
             since: SystemTime::now(),
@@ -208,18 +219,31 @@ impl AsyncRead for Io {
         if let Poll::Ready(Err(error)) = this.poll_write_out(cx) {
             return Poll::Ready(Err(error));
         }
-        if this.first.has_remaining() {
+        let before = buffer.filled().len();
+        let answer = if this.first.has_remaining() {
             let count = this.first.remaining().min(buffer.remaining());
             buffer.put_slice(&this.first.split_to(count));
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let answer = Pin::new(&mut this.stream).poll_read(cx, buffer);
+            Poll::Ready(Ok(()))
+        } else {
+            Pin::new(&mut this.stream).poll_read(cx, buffer)
+        };
         if this.protocol == Protocol::Http2 {
             return answer;
         }
-        let read = buffer.filled().len() > before;
-        match this.deadline.poll(cx, read, answer.is_pending()) {
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        let head = this.deadline.clock.now();
+        if head & 1 == 0 && !this.scan.accepts(head, bytes) {
+            // Pingora would read on, or see another request than was sent.
+            this.stream.write_now(BAD_REQUEST);
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the request head is not valid",
+            )));
+        }
+        match this
+            .deadline
+            .poll(cx, !bytes.is_empty(), answer.is_pending())
+        {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the request head did not come in time",

@@ -22,6 +22,7 @@ mod client;
 mod context;
 mod echo;
 mod head;
+mod head_scan;
 mod io;
 mod metrics;
 pub mod phase;

@@ -164,7 +164,10 @@ where
         let served = self.proxy.process_new_http(session, stop);
         let served = CONNECTION.scope(self.connection.clone(), served);
         if !is_http2 {
-            return served.await;
+            let reused = served.await;
+            // Now that the rest of its body is read as well, the next head may come.
+            self.connection.clock.request_is_done();
+            return reused;
         }
         let clock = Arc::new(BodyClock::default());
         tokio::select! {
@@ -197,7 +200,8 @@ where
 
 fn options(limits: &Limits) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
-    options.keepalive_request_limit = Some(limits.requests_per_connection);
+    // Pingora counts the requests that follow the first.
+    options.keepalive_request_limit = Some(limits.requests_per_connection.saturating_sub(1));
     options.h2_idle_timeout = Some(limits.idle_timeout.max(Duration::from_secs(1)));
     options
 }

@@ -49,7 +49,7 @@ pub struct Timeouts {
     pub read: Duration,
     /// Of one write of a request.
     pub write: Duration,
-    /// Of a pooled connection.
+    /// Of a pooled connection; zero where none is kept.
     pub idle: Duration,
 }
 

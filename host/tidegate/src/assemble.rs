@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tidegate_chain::{Chain, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
@@ -212,7 +213,7 @@ async fn upstreams<'a>(
     for (name, upstream) in &config.upstreams {
         let mut peers = Vec::new();
         for peer in &upstream.peers {
-            match peers_of(peer, &upstream.timeout).await {
+            match peers_of(peer, upstream).await {
                 Ok(resolved) => peers.extend(resolved),
                 Err(problem) => errors.push(config.error(peer.span, problem)),
             }
@@ -227,7 +228,7 @@ async fn upstreams<'a>(
 }
 
 /// The peers that one entry stands for: a name can have several addresses.
-async fn peers_of(peer: &config::Peer, timeout: &config::Timeouts) -> Result<Vec<Peer>, String> {
+async fn peers_of(peer: &config::Peer, upstream: &config::Upstream) -> Result<Vec<Peer>, String> {
     let addresses = match &peer.address {
         config::PeerAddress::Socket(socket) => vec![PeerAddress::Tcp(*socket)],
         config::PeerAddress::Unix(path) => vec![PeerAddress::Unix(path.clone())],
@@ -239,11 +240,16 @@ async fn peers_of(peer: &config::Peer, timeout: &config::Timeouts) -> Result<Vec
             found.into_iter().map(PeerAddress::Tcp).collect()
         }
     };
+    let timeout = &upstream.timeout;
     let timeouts = Timeouts {
         connect: timeout.connect,
         read: timeout.read,
         write: timeout.write,
-        idle: timeout.idle,
+        idle: if upstream.keepalive == 0 {
+            Duration::ZERO
+        } else {
+            timeout.idle
+        },
     };
     let name = peer.address.to_string();
     let peers = addresses

@@ -15,7 +15,11 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// The most memory of one instance that any configuration can allow.
-const MEMORY_BYTES_MAX: usize = 1 << 30;
+const MEMORY_BYTES_MAX: usize = 4 << 30;
+
+/// Places of instances that are gone, kept with their memory for a next instance of the same version.
+/// Versions that are gone have no next one, so each swap uses up a place until there are this many.
+const WARM_SLOTS_MAX: u32 = 32;
 
 /// The engine; its ticker ends when it is dropped.
 pub(crate) struct TickingEngine {
@@ -78,6 +82,6 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
         .table_elements(40_000)
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(64 << 10)
-        .max_unused_warm_slots(instances.min(256));
+        .max_unused_warm_slots(instances.min(WARM_SLOTS_MAX));
     pool
 }

@@ -5,7 +5,7 @@ use crate::client;
 use crate::context::Context;
 use crate::state::Limits;
 use http::uri::{PathAndQuery, Uri};
-use http::{StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::borrow::Cow;
@@ -86,12 +86,17 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
     if head.headers.len() > limits.head.count {
         return Err((too_large, "too many header fields"));
     }
+    // As they stand in HTTP/1.1: `name: value` and a line end, and the request line.
     let fields = head.headers.iter();
-    let bytes: usize = fields.map(|(n, v)| n.as_str().len() + v.len()).sum();
-    if bytes > limits.head.bytes {
+    let bytes: usize = fields.map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
+    let line = head.method.as_str().len() + head.raw_path().len() + " HTTP/1.1\r\n ".len();
+    if bytes + line > limits.head.bytes {
         return Err((too_large, "header fields too large"));
     }
-    check_encoding(head)?;
+    check_framing(head)?;
+    if !is_path_or_url(head.raw_path()) {
+        return Err(bad("the request target is not valid"));
+    }
     context.facts.host = host(head)?;
     // HTTP/2 and the absolute form name the host in the target. From here on it is a field, for
     // plugins and the upstream alike.
@@ -117,14 +122,32 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Bodies are framed by `chunked` alone; any other coding would have to be undone, which we do not
-/// (RFC 9112 §6.1 asks for 501 then).
-fn check_encoding(head: &RequestHeader) -> Result<(), Refusal> {
+/// Whether the body's end is beyond doubt, for us and for whoever reads the request next. Bodies are
+/// framed by one `chunked` (any other coding would have to be undone, which we do not: RFC 9112 §6.1
+/// asks for 501 then) or by one length in digits (a list of equal ones may be refused, §6.3).
+fn check_framing(head: &RequestHeader) -> Result<(), Refusal> {
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return Ok(());
+    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !codings.next().is_none_or(chunked) || codings.next().is_some() {
+        let reason = "transfer coding not supported";
+        return Err((StatusCode::NOT_IMPLEMENTED, reason));
     }
-    Err((StatusCode::NOT_IMPLEMENTED, "transfer coding not supported"))
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let digits = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    if !lengths.next().is_none_or(digits) || lengths.next().is_some() {
+        return Err((StatusCode::BAD_REQUEST, "the content-length is not valid"));
+    }
+    Ok(())
+}
+
+/// A target is a path, or a URL whose authority Pingora has compared with the host.
+fn is_path_or_url(target: &[u8]) -> bool {
+    let scheme = |scheme: &[u8]| {
+        target
+            .get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    target.first() == Some(&b'/') || scheme(b"http://") || scheme(b"https://")
 }
 
 /// The host asked for. HTTP/1.1 requires the field (RFC 9112 §3.2); HTTP/2 has a pseudo-field, which

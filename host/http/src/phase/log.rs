@@ -14,9 +14,6 @@ pub fn run(
     metrics: &Metrics,
     log: Option<&AccessLog>,
 ) {
-    if let Some(connection) = &context.connection {
-        connection.clock.request_is_done();
-    }
     let took = context.start.elapsed();
     let status = session
         .response_written()

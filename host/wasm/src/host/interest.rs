@@ -18,13 +18,17 @@ pub(super) fn link(interest: &mut LinkerInstance<'_, Host>) -> Result<()> {
     interest.func_wrap(
         "methods",
         |mut host: Caller<'_>, (list,): (Vec<String>,)| {
-            Ok((host.data_mut().narrow(&list, |interest, text| {
-                let method = Method::from_bytes(text.as_bytes());
-                interest
-                    .methods
-                    .push(method.map_err(|_| WitError::InvalidArgument)?);
-                Ok(())
-            }),))
+            Ok((host.data_mut().narrow(
+                &list,
+                |i| i.methods.len(),
+                |interest, text| {
+                    let method = Method::from_bytes(text.as_bytes());
+                    interest
+                        .methods
+                        .push(method.map_err(|_| WitError::InvalidArgument)?);
+                    Ok(())
+                },
+            ),))
         },
     )?;
     interest.func_wrap("paths", |mut host: Caller<'_>, (list,): (Vec<String>,)| {
@@ -40,13 +44,17 @@ pub(super) fn link(interest: &mut LinkerInstance<'_, Host>) -> Result<()> {
     interest.func_wrap(
         "headers",
         |mut host: Caller<'_>, (list,): (Vec<String>,)| {
-            Ok((host.data_mut().narrow(&list, |interest, text| {
-                let name = HeaderName::from_bytes(text.as_bytes());
-                interest
-                    .headers
-                    .push(name.map_err(|_| WitError::InvalidName)?);
-                Ok(())
-            }),))
+            Ok((host.data_mut().narrow(
+                &list,
+                |i| i.headers.len(),
+                |interest, text| {
+                    let name = HeaderName::from_bytes(text.as_bytes());
+                    interest
+                        .headers
+                        .push(name.map_err(|_| WitError::InvalidName)?);
+                    Ok(())
+                },
+            ),))
         },
     )
 }
