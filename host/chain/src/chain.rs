@@ -166,7 +166,7 @@ async fn run(
             message: "it answered `respond` without a reply".to_owned(),
         }),
         Ok(Action::Respond) => {
-            note(plugin, phase, "respond", exchange);
+            note(plugin, phase, "respond", None, exchange);
             Ok(Action::Respond)
         }
         other => other,
@@ -181,7 +181,8 @@ fn settle(
     exchange: &mut Exchange,
 ) -> Option<Verdict> {
     plugin.meters().failed(phase, failure.kind);
-    note(plugin, phase, failure.kind.name(), exchange);
+    let message = Some(failure.message.clone());
+    note(plugin, phase, failure.kind.name(), message, exchange);
     match plugin.policy().on(failure.kind) {
         OnFailure::Open => {
             exchange.undo_edits();
@@ -194,11 +195,18 @@ fn settle(
     }
 }
 
-fn note(plugin: &dyn Plugin, phase: Phase, what: &'static str, exchange: &mut Exchange) {
+fn note(
+    plugin: &dyn Plugin,
+    phase: Phase,
+    what: &'static str,
+    message: Option<String>,
+    exchange: &mut Exchange,
+) {
     exchange.notes.push(Note {
         plugin: plugin.name().clone(),
         phase,
         what,
+        message,
     });
 }
 

@@ -82,6 +82,8 @@ pub struct Note {
     pub phase: Phase,
     /// `respond`, or the kind of failure such as `trap`.
     pub what: &'static str,
+    /// What happened, of a failure.
+    pub message: Option<String>,
 }
 
 /// A response that the proxy gives by itself.

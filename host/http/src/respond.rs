@@ -86,19 +86,33 @@ pub(crate) fn unlent() -> Box<Request> {
     Box::new(Request(empty_request()))
 }
 
-/// Say in the log which plugin refused a request, and why.
+/// Say in the log which plugins failed since the last call, and what that means for the request.
 pub(crate) fn report(verdict: &Verdict, context: &mut Context) {
     if let Verdict::Refuse { plugin, failure } = verdict {
-        let facts = context.facts();
+        context.problem = Some(format!("plugin {plugin}: {}", failure.kind.name()));
+    }
+    let Some(plugins) = &mut context.plugins else {
+        return;
+    };
+    let facts = &plugins.exchange.facts;
+    for note in &mut plugins.exchange.notes {
+        let Some(message) = note.message.take() else {
+            continue;
+        };
+        let refuses = matches!(verdict, Verdict::Refuse { plugin, .. } if *plugin == note.plugin);
         tracing::warn!(
-            plugin = &**plugin,
+            plugin = &*note.plugin,
+            phase = note.phase.name(),
+            kind = note.what,
             route = &*facts.route,
             request = &*facts.request_id,
-            kind = failure.kind.name(),
-            "plugin failed, answering 503: {}",
-            failure.message
+            "plugin failed, {}: {message}",
+            if refuses {
+                "answering 503"
+            } else {
+                "going on without it"
+            },
         );
-        context.problem = Some(format!("plugin {plugin}: {}", failure.kind.name()));
     }
 }
 

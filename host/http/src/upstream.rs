@@ -15,6 +15,8 @@ pub struct Upstream {
     pub name: Arc<str>,
     /// How many peers one request may try.
     pub attempts: u32,
+    /// Whether its peers are asked to keep connections open.
+    pub keeps_connections: bool,
     peers: Vec<Peer>,
     /// Indexes of `peers`, each as often as its weight, spread out.
     turns: Box<[usize]>,
@@ -49,7 +51,7 @@ pub struct Timeouts {
     pub read: Duration,
     /// Of one write of a request.
     pub write: Duration,
-    /// Of a pooled connection; zero where none is kept.
+    /// Of a pooled connection.
     pub idle: Duration,
 }
 
@@ -122,6 +124,7 @@ impl Upstream {
         name: &Arc<str>,
         peers: Vec<Peer>,
         attempts: u32,
+        keeps_connections: bool,
         metrics: &crate::Metrics,
     ) -> Result<Upstream, UpstreamError> {
         let weights: Vec<u32> = peers.iter().map(|peer| peer.weight).collect();
@@ -132,6 +135,7 @@ impl Upstream {
         Ok(Upstream {
             name: name.clone(),
             attempts,
+            keeps_connections,
             peers,
             turns,
             next: AtomicUsize::new(0),
@@ -219,11 +223,11 @@ mod tests {
         };
         let metrics = crate::Metrics::register(&prometheus::Registry::new()).unwrap();
         let name = Arc::from("u");
-        let group = Upstream::new(&name, vec![peer(1, 5), peer(2, 1)], 2, &metrics).unwrap();
+        let group = Upstream::new(&name, vec![peer(1, 5), peer(2, 1)], 2, true, &metrics).unwrap();
         let first = group.turn();
         let second = group.turn_after(first);
         assert_ne!(group.turns[first], group.turns[second]);
-        let single = Upstream::new(&name, vec![peer(1, 1)], 2, &metrics).unwrap();
+        let single = Upstream::new(&name, vec![peer(1, 1)], 2, true, &metrics).unwrap();
         assert_eq!(single.turn_after(0), 0);
     }
 }

@@ -138,8 +138,9 @@ pub struct App {
     pub(crate) status: Arc<Status>,
     pub(crate) listeners: Listeners,
     pub(crate) watcher: Watcher,
+    /// The last swap of plugins did not become the state; it is to be tried again.
+    pub(crate) stale: bool,
     server: Arc<Server<Phases>>,
-    signals: Signals,
     stop: watch::Sender<bool>,
     admin_stop: watch::Sender<bool>,
     connections: TaskTracker,
@@ -180,7 +181,6 @@ impl Parts {
 impl App {
     /// Make everything; nothing accepts a connection before all of it is right.
     pub async fn start(path: &Path, config: Config, logs: &Logs) -> anyhow::Result<App> {
-        let signals = Signals::new()?;
         let parts = Arc::new(Parts::new(&config)?);
         let config = Arc::new(config);
         let state = crate::reload::assemble(&parts, &config).await?;
@@ -216,8 +216,8 @@ impl App {
             state,
             status,
             listeners,
+            stale: false,
             server,
-            signals,
             stop,
             admin_stop,
             connections,
@@ -229,22 +229,41 @@ impl App {
     }
 
     /// Serve, reload, and stop when asked to.
-    pub async fn run_until_stopped(mut self) -> anyhow::Result<()> {
+    pub async fn run_until_stopped(mut self, mut signals: Signals) -> anyhow::Result<()> {
+        let mut reload = false;
         loop {
-            let request = tokio::select! {
-                request = self.signals.next() => Some(request),
-                () = self.watcher.changed() => None,
+            if !reload {
+                tokio::select! {
+                    request = signals.next() => match request {
+                        Request::Stop => return self.drain(signals).await,
+                        Request::Reload => reload = true,
+                    },
+                    () = self.watcher.changed() => {}
+                }
+            }
+            // A reload takes as long as its plugins take to compile; it is not waited for to stop.
+            let all = std::mem::take(&mut reload);
+            let stopped = {
+                let work = self.reload(all);
+                tokio::pin!(work);
+                loop {
+                    tokio::select! {
+                        () = &mut work => break false,
+                        request = signals.next() => match request {
+                            Request::Stop => break true,
+                            Request::Reload => reload = true,
+                        },
+                    }
+                }
             };
-            match request {
-                None => self.reload_what_changed().await,
-                Some(Request::Reload) => self.reload_all().await,
-                Some(Request::Stop) => return self.drain().await,
+            if stopped {
+                return self.drain(signals).await;
             }
         }
     }
 
     /// Stop accepting, finish what is in flight, within the configured time.
-    async fn drain(mut self) -> anyhow::Result<()> {
+    async fn drain(mut self, mut signals: Signals) -> anyhow::Result<()> {
         let limit = self.status.config().server.drain_timeout;
         tracing::info!(connections = self.connections.len(), ?limit, "draining");
         self.status.ready(false);
@@ -254,7 +273,7 @@ impl App {
         self.connections.close();
         let drained = tokio::select! {
             drained = tokio::time::timeout(limit, self.connections.wait()) => drained.is_ok(),
-            () = self.signals.stopped_again() => false,
+            () = signals.stopped_again() => false,
         };
         if drained {
             tracing::info!("drained");

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tidegate_chain::{Chain, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
@@ -220,7 +219,9 @@ async fn upstreams<'a>(
         }
         let shared = Arc::from(name.as_str());
         // Without peers, each has its own error.
-        if let Ok(built) = Upstream::new(&shared, peers, upstream.attempts, &parts.metrics) {
+        let keeps = upstream.keepalive > 0;
+        let built = Upstream::new(&shared, peers, upstream.attempts, keeps, &parts.metrics);
+        if let Ok(built) = built {
             all.insert(name.as_str(), Arc::new(built));
         }
     }
@@ -245,11 +246,7 @@ async fn peers_of(peer: &config::Peer, upstream: &config::Upstream) -> Result<Ve
         connect: timeout.connect,
         read: timeout.read,
         write: timeout.write,
-        idle: if upstream.keepalive == 0 {
-            Duration::ZERO
-        } else {
-            timeout.idle
-        },
+        idle: timeout.idle,
     };
     let name = peer.address.to_string();
     let peers = addresses

@@ -198,7 +198,11 @@ impl Library {
             let _ = self.refused.remove_label_values(&[&*name]);
             return;
         }
-        tracing::error!(plugin = name, "plugin file refused: {problem}");
+        if candidate.stamp.is_none() {
+            tracing::warn!(plugin = name, "{problem}");
+        } else {
+            tracing::error!(plugin = name, "plugin file refused: {problem}");
+        }
         let entry = entries.entry(name.clone()).or_default();
         entry.file = candidate.file;
         entry.stamp = candidate.stamp;

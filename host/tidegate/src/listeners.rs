@@ -4,6 +4,10 @@
 use crate::app::Phases;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_config::{Config, Listener as Wanted};
 use tidegate_http::Server;
@@ -18,7 +22,17 @@ const MODE: u32 = 0o660;
 pub struct Listeners {
     server: Arc<Server<Phases>>,
     tracker: TaskTracker,
-    running: HashMap<Address, Running>,
+    running: HashMap<Key, Running>,
+}
+
+/// What makes a listener the same after a reload.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Tcp(SocketAddr),
+    /// With port 0 the system chooses, so several can be told apart by name alone.
+    Any(SocketAddr, String),
+    /// Whatever its mode.
+    Unix(PathBuf),
 }
 
 struct Running {
@@ -28,7 +42,7 @@ struct Running {
 }
 
 /// Sockets of a new configuration that were not there before, bound but not accepting.
-pub struct Bound(Vec<(Address, Listener)>);
+pub struct Bound(Vec<(Key, Listener)>);
 
 impl Listeners {
     /// No listeners; connections are counted by `tracker`.
@@ -45,35 +59,35 @@ impl Listeners {
     /// # Errors
     /// An address cannot be bound.
     pub fn bind(&self, config: &Config) -> Result<Bound, BindError> {
-        let wanted = config.listeners.iter().map(address);
-        let new = wanted.filter(|address| !self.running.contains_key(address));
-        let bound = new.map(|address| Ok((address.clone(), bind(&address)?)));
+        let wanted = config.listeners.iter();
+        let new = wanted.filter(|listener| !self.running.contains_key(&key(listener)));
+        let bound = new.map(|listener| Ok((key(listener), bind(&address(listener))?)));
         Ok(Bound(bound.collect::<Result<_, _>>()?))
     }
 
     /// Accept on what was bound, stop what is not wanted any more. Open connections go on.
     pub fn commit(&mut self, config: &Config, bound: Bound) {
-        let wanted: HashMap<Address, &Wanted> =
-            config.listeners.iter().map(|l| (address(l), l)).collect();
-        self.running.retain(|address, running| {
-            let stays = wanted.contains_key(address);
+        let wanted: HashMap<Key, &Wanted> = config.listeners.iter().map(|l| (key(l), l)).collect();
+        self.running.retain(|key, running| {
+            let stays = wanted.contains_key(key);
             if !stays {
-                tracing::info!(listener = &***running.name.load(), %address, "closing listener");
+                tracing::info!(listener = &***running.name.load(), "closing listener");
                 running.stop.send_replace(true);
             }
             stays
         });
         let (most, per_address) = caps(config);
-        for (address, running) in &self.running {
+        for (key, running) in &self.running {
             running.caps.set(most, per_address);
-            if let Some(listener) = wanted.get(address) {
+            if let Some(listener) = wanted.get(key) {
                 running.name.store(Arc::new(listener.name.as_str().into()));
+                set_mode(listener);
             }
         }
-        for (address, listener) in bound.0 {
-            if let Some(wanted) = wanted.get(&address) {
+        for (key, listener) in bound.0 {
+            if let Some(wanted) = wanted.get(&key) {
                 let running = self.start(&wanted.name, listener, Caps::new(most, per_address));
-                self.running.insert(address, running);
+                self.running.insert(key, running);
             }
         }
     }
@@ -103,6 +117,25 @@ impl Listeners {
         };
         tokio::spawn(accept(listener, caps.clone(), stopped, serve, refuse));
         Running { name, caps, stop }
+    }
+}
+
+fn key(listener: &Wanted) -> Key {
+    match &listener.address {
+        tidegate_config::Address::Unix(path) => Key::Unix(path.clone()),
+        tidegate_config::Address::Socket(socket) if socket.port() == 0 => {
+            Key::Any(*socket, listener.name.clone())
+        }
+        tidegate_config::Address::Socket(socket) => Key::Tcp(*socket),
+    }
+}
+
+/// The mode of a Unix socket that stays may be another now.
+fn set_mode(listener: &Wanted) {
+    if let Address::Unix(path, mode) = address(listener)
+        && let Err(error) = fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+    {
+        tracing::warn!(path = %path.display(), %error, "cannot change the mode of the socket");
     }
 }
 

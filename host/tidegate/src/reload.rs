@@ -39,17 +39,16 @@ impl App {
         self.watcher.watch(folders);
     }
 
-    /// Reload the configuration if its file changed, else the plugins whose files did.
-    pub(crate) async fn reload_what_changed(&mut self) {
-        if self.status.seen() != Stamp::of(&self.path) {
-            self.reload_all().await;
-        } else {
-            self.reload_plugins().await;
+    /// Reload the configuration if its file changed or `all` is asked for, and the plugins whose files
+    /// changed.
+    pub(crate) async fn reload(&mut self, all: bool) {
+        if all || self.status.seen() != Stamp::of(&self.path) {
+            self.reload_config().await;
         }
+        self.reload_plugins().await;
     }
 
-    /// Reload the configuration, and the plugins whose files changed.
-    pub(crate) async fn reload_all(&mut self) {
+    async fn reload_config(&mut self) {
         let stamp = self.settled_stamp().await;
         self.status.saw(stamp);
         match self.try_reload().await {
@@ -59,13 +58,10 @@ impl App {
             }
             Err(error) => {
                 self.status.count_reload("failed");
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    "reload failed, the old state stays"
-                );
+                let error = one_line(&error);
+                tracing::error!(error, "reload failed, the old state stays");
             }
         }
-        self.reload_plugins().await;
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<()> {
@@ -87,7 +83,7 @@ impl App {
     /// Take over the plugins whose files changed.
     async fn reload_plugins(&mut self) {
         let config = self.status.config();
-        if self.parts.library.stamps(&config).is_empty() {
+        if self.parts.library.stamps(&config).is_empty() && !self.stale {
             return;
         }
         self.settle(&config).await;
@@ -98,13 +94,20 @@ impl App {
             tracing::error!("a plugin could not be looked at");
             return;
         };
-        if bindings.is_empty() {
+        if bindings.is_empty() && !self.stale {
             return;
         }
         // The bindings are held until the state has them, so that none is made twice.
         match assemble(&self.parts, &config).await {
-            Ok(state) => self.state.store(Arc::new(state)),
-            Err(error) => tracing::error!(error = format!("{error:#}"), "cannot swap plugins"),
+            Ok(state) => {
+                self.state.store(Arc::new(state));
+                self.stale = false;
+            }
+            Err(error) => {
+                let error = one_line(&error);
+                tracing::error!(error, "cannot swap plugins now, trying again");
+                self.stale = true;
+            }
         }
     }
 
@@ -113,7 +116,9 @@ impl App {
         for _ in 0..SETTLE_TRIES {
             tokio::time::sleep(SETTLE).await;
             let now = self.parts.library.stamps(config);
-            if now == before {
+            // A copy over an old file begins by emptying it.
+            let empty = now.values().flatten().any(Stamp::is_empty);
+            if now == before && !empty {
                 return;
             }
             before = now;
@@ -186,16 +191,31 @@ async fn bindings(
     Ok(bindings)
 }
 
-/// One line for a problem that has a place in the file.
+/// Problems that have a place in the file, on one line.
 fn first_of(errors: Vec<Error>) -> String {
     match Errors::check(errors) {
         Ok(()) => "it was refused".to_owned(),
-        Err(errors) => errors
-            .iter()
-            .map(|e| format!("{}:{}:{}: {}", e.file, e.line, e.column, e.message))
-            .collect::<Vec<_>>()
-            .join("; "),
+        Err(errors) => places(&errors),
     }
+}
+
+fn one_line(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Errors>() {
+        Some(errors) => places(errors),
+        None => format!("{error:#}"),
+    }
+}
+
+fn places(errors: &Errors) -> String {
+    let place = |e: &Error| {
+        let place = match e.line {
+            0 => String::new(),
+            line => format!("{}:{line}:{}: ", e.file, e.column),
+        };
+        let help = e.help.iter().map(|help| format!(" ({help})"));
+        format!("{place}{}{}", e.message, help.collect::<String>())
+    };
+    errors.iter().map(place).collect::<Vec<_>>().join("; ")
 }
 
 fn folder(file: &Path) -> Option<std::path::PathBuf> {

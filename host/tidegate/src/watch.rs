@@ -88,6 +88,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Whether there is nothing in the file.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
     /// Of the file that the path leads to, through symlinks; `None` where there is none.
     pub fn of(path: &Path) -> Option<Stamp> {
         use std::os::unix::fs::MetadataExt;

@@ -1,6 +1,7 @@
 //! Complete the head that goes to the upstream.
 
 use crate::context::Context;
+use crate::state::Target;
 use http::{HeaderValue, header};
 use pingora::http::RequestHeader;
 
@@ -9,6 +10,13 @@ use pingora::http::RequestHeader;
 /// # Errors
 /// A value that is not one, which cannot come from checked facts.
 pub fn run(head: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
+    let route = context.route.as_deref();
+    if let Some(Target::Upstream(upstream)) = route.map(|route| &route.target)
+        && !upstream.keeps_connections
+    {
+        // A peer that closes is not pooled.
+        head.insert_header(header::CONNECTION, "close")?;
+    }
     complete(head, context)
 }
 

@@ -1,5 +1,6 @@
 //! `tidegate run`: serve.
 
+use crate::shutdown::Signals;
 use crate::{app, trace};
 use std::path::Path;
 use tidegate_config::Config;
@@ -14,8 +15,10 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let done = runtime.block_on(async {
+        // Before anything is made, so that a signal during the start is not lost.
+        let signals = Signals::new()?;
         let app = app::App::start(path, config, &log).await?;
-        app.run_until_stopped().await
+        app.run_until_stopped(signals).await
     });
     // Tasks that are still there after the drain are of no use to anybody.
     runtime.shutdown_background();

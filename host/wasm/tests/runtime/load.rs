@@ -70,12 +70,9 @@ async fn a_refused_configuration_has_paths() {
         .load(&"p".into(), &guest("bad-configure"), None)
         .unwrap();
     let config = r#"{ "refuse": ["a.0", ""] }"#;
-    let refused = runtime
-        .bind(&version, config, &settings())
-        .await
-        .unwrap_err();
-    let BindError::Configuration(errors) = refused else {
-        panic!("{refused}");
+    let refused = runtime.bind(&version, config, &settings()).await;
+    let Err(BindError::Configuration(errors)) = refused else {
+        panic!("it was not refused for its configuration");
     };
     let paths: Vec<&str> = errors.iter().map(|error| error.path.as_str()).collect();
     assert_eq!(paths, ["a.0", ""]);
@@ -93,7 +90,7 @@ async fn a_configuration_that_does_not_end_is_cut() {
     let cut = runtime
         .bind(&version, r#"{ "spin": true }"#, &settings())
         .await;
-    let BindError::Failure(failure) = cut.unwrap_err() else {
+    let Err(BindError::Failure(failure)) = cut else {
         panic!("it was not cut");
     };
     assert_eq!(failure.kind, FailureKind::Deadline);

@@ -1,0 +1,61 @@
+//! What tests are made of: a [`Proxy`] (the real program), an [`Origin`] behind it, and clients in front
+//! of it: [`Client`] for HTTP as it should be, [`Wire`] for bytes as they come.
+//!
+//! ```ignore
+//! let origin = Origin::echo().await;
+//! let proxy = Proxy::start(&route_to(&origin)).await;
+//! assert_eq!(proxy.get("/x").await.status, 200);
+//! assert_eq!(origin.seen()[0].target, "/x");
+//! ```
+//!
+//! Ports come from the system, whatever is waited for is a condition with a deadline, and what a test
+//! started ends with the test.
+
+mod client;
+mod log;
+mod message;
+mod metrics;
+mod origin;
+mod program;
+mod proxy;
+mod wait;
+mod wire;
+
+pub use client::Client;
+pub use message::{Body, Request, Response, get, post, request, streamed, with_header};
+pub use origin::{Origin, Seen, black_hole, refusing_address};
+pub use program::{Exit, repository, run, tidegate, tidegate_with, tool};
+pub use proxy::Proxy;
+pub use wait::{soon, until};
+pub use wire::Wire;
+
+/// The configuration of one upstream `app` and one route `all` to it.
+pub fn route_to(origin: &Origin) -> String {
+    route_to_peers(&format!("{:?}", origin.address()))
+}
+
+/// As [`route_to`], with the list of peers as TOML has it.
+pub fn route_to_peers(peers: &str) -> String {
+    upstream(&format!("peers = [{peers}]"))
+}
+
+/// As [`route_to`], with all keys of the upstream.
+pub fn upstream(keys: &str) -> String {
+    format!(
+        "
+[[route]]
+name = \"all\"
+upstream = \"app\"
+
+[upstream.app]
+{keys}
+"
+    )
+}
+
+/// The configuration of one route `all` that answers with the request as an upstream would see it.
+pub const ECHO: &str = r#"
+[[route]]
+name = "all"
+respond = { echo = true }
+"#;

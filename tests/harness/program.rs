@@ -1,0 +1,83 @@
+//! Programs: the one under test, and those of the system that some tests use.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+/// How a program ended, and what it wrote.
+#[derive(Debug)]
+pub struct Exit {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `tidegate` with these arguments to its end.
+pub fn tidegate(arguments: &[&str]) -> Exit {
+    run_blocking(command().args(arguments))
+}
+
+/// Runs a program to its end, without holding up what this process serves.
+pub async fn run(mut command: Command) -> Exit {
+    tokio::task::spawn_blocking(move || run_blocking(&mut command))
+        .await
+        .unwrap()
+}
+
+fn run_blocking(command: &mut Command) -> Exit {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    Exit {
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// As [`tidegate`], with variables of the environment.
+pub fn tidegate_with(environment: &[(&str, &str)], arguments: &[&str]) -> Exit {
+    run_blocking(command().envs(environment.iter().copied()).args(arguments))
+}
+
+/// `tidegate`, without configuration from the environment of whoever runs the tests.
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIDEGATE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A program of the system, or `None` with a line that says so.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        // Debian keeps servers out of a plain user's path.
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() {
+        eprintln!("skipped: `{name}` is not installed");
+    }
+    found
+}
+
+/// The top folder of the project.
+pub fn repository() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}
+
+/// `TIDEGATE_BIN`, or what `cargo build` makes.
+fn binary() -> PathBuf {
+    let binary = match std::env::var_os("TIDEGATE_BIN") {
+        Some(binary) => PathBuf::from(binary),
+        None => repository().join("target/debug/tidegate"),
+    };
+    assert!(
+        binary.is_file(),
+        "there is no program at {}: run `cargo build`, or set TIDEGATE_BIN to the one to test",
+        binary.display()
+    );
+    binary
+}

@@ -1,0 +1,166 @@
+//! For whom a request is: who may say so, and what the upstream is told.
+
+use std::collections::HashSet;
+
+use crate::harness::{ECHO, Origin, Proxy, Request, get, route_to, with_header};
+
+/// All that a client could say for itself.
+fn boastful() -> Request {
+    [
+        ("forwarded", "for=6.6.6.6"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-port", "443"),
+        ("x-real-ip", "6.6.6.6"),
+        ("x-request-id", "chosen-by-the-client"),
+    ]
+    .into_iter()
+    .fold(get("/"), |request, (name, value)| {
+        with_header(request, name, value)
+    })
+}
+
+async fn trusting(networks: &str) -> (Origin, Proxy) {
+    let origin = Origin::echo().await;
+    let config = format!(
+        "
+[[listener]]
+name = \"web\"
+address = \"127.0.0.1:0\"
+trusted_proxies = [{networks}]
+{}",
+        route_to(&origin)
+    );
+    let proxy = Proxy::start(&config).await;
+    (origin, proxy)
+}
+
+#[tokio::test]
+async fn the_upstream_is_told_for_whom() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    proxy
+        .send(with_header(get("/"), "host", "www.example.com:8080"))
+        .await;
+    let seen = &origin.seen()[0];
+    assert_eq!(seen.header("x-forwarded-for"), "127.0.0.1");
+    assert_eq!(seen.header("x-forwarded-proto"), "http");
+    assert_eq!(seen.header("x-forwarded-host"), "www.example.com:8080");
+    assert_eq!(seen.header("host"), "www.example.com:8080");
+    assert!(!seen.header("x-request-id").is_empty());
+}
+
+#[tokio::test]
+async fn what_a_client_says_for_itself_is_dropped() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    proxy.send(boastful()).await;
+    proxy.h2_client().await.send(boastful()).await;
+    for seen in origin.seen() {
+        assert_eq!(seen.header("x-forwarded-for"), "127.0.0.1");
+        assert_eq!(seen.header("x-forwarded-proto"), "http");
+        assert_eq!(seen.header("x-forwarded-host"), "test.example");
+        for name in ["forwarded", "x-forwarded-port", "x-real-ip"] {
+            assert_eq!(seen.header(name), "", "{name}");
+        }
+        assert_ne!(seen.header("x-request-id"), "chosen-by-the-client");
+    }
+    assert_eq!(
+        proxy.access_line("/").await.field("client").as_deref(),
+        Some("127.0.0.1")
+    );
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_is_believed() {
+    let (origin, proxy) = trusting("\"127.0.0.0/8\"").await;
+    proxy.send(boastful()).await;
+    let seen = &origin.seen()[0];
+    assert_eq!(seen.header("x-forwarded-for"), "6.6.6.6, 127.0.0.1");
+    assert_eq!(seen.header("x-forwarded-proto"), "https");
+    assert_eq!(seen.header("x-forwarded-host"), "evil.example");
+    assert_eq!(seen.header("x-request-id"), "chosen-by-the-client");
+    assert_eq!(
+        proxy.access_line("/").await.field("client").as_deref(),
+        Some("6.6.6.6")
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_not_in_the_list_is_not_believed() {
+    let (origin, proxy) = trusting("\"10.0.0.0/8\", \"::1/128\"").await;
+    proxy.send(boastful()).await;
+    assert_eq!(origin.seen()[0].header("x-forwarded-for"), "127.0.0.1");
+    assert_eq!(
+        proxy.access_line("/").await.field("client").as_deref(),
+        Some("127.0.0.1")
+    );
+}
+
+#[tokio::test]
+async fn the_client_is_the_rightmost_address_that_is_not_trusted() {
+    let (_origin, proxy) = trusting("\"127.0.0.1\", \"10.0.0.0/8\"").await;
+    for (path, fields, client) in [
+        ("/a", vec!["6.6.6.6, 203.0.113.7, 10.1.1.1"], "203.0.113.7"),
+        (
+            "/b",
+            vec!["6.6.6.6", "203.0.113.7", "10.1.1.1, 10.1.1.2"],
+            "203.0.113.7",
+        ),
+        ("/c", vec!["203.0.113.7:4711"], "203.0.113.7"),
+        ("/d", vec!["[2001:db8::7]:4711"], "2001:db8::7"),
+        ("/e", vec!["203.0.113.7, nonsense"], "127.0.0.1"),
+        ("/f", vec![], "127.0.0.1"),
+    ] {
+        let request = fields.iter().fold(get(path), |request, value| {
+            with_header(request, "x-forwarded-for", value)
+        });
+        proxy.send(request).await;
+        let line = proxy.access_line(path).await;
+        assert_eq!(line.field("client").as_deref(), Some(client), "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_request_has_an_id_of_its_own() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut client = proxy.client().await;
+    for _ in 0..20 {
+        client.get("/").await;
+    }
+    let ids: HashSet<_> = origin
+        .seen()
+        .iter()
+        .map(|seen| seen.header("x-request-id"))
+        .collect();
+    assert_eq!(ids.len(), 20);
+    let logged = proxy.access_line("/").await.field("request_id").unwrap();
+    assert!(ids.contains(&logged), "{logged}");
+}
+
+#[tokio::test]
+async fn an_id_that_could_forge_a_log_is_not_taken() {
+    let (origin, proxy) = trusting("\"127.0.0.1\"").await;
+    let bad = ["a b", "a\"b", &"x".repeat(500), ""];
+    for id in bad {
+        proxy.send(with_header(get("/"), "x-request-id", id)).await;
+        let sent = origin.seen().last().unwrap().header("x-request-id");
+        assert!(
+            !sent.is_empty() && !bad.contains(&sent.as_str()),
+            "{sent:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_echo_shows_what_an_upstream_would_see() {
+    let proxy = Proxy::start(ECHO).await;
+    let echo = proxy.send(boastful()).await.json();
+    let headers = &echo["headers"];
+    assert_eq!(headers["x-forwarded-for"], serde_json::json!(["127.0.0.1"]));
+    assert_eq!(headers["x-forwarded-proto"][0], "http");
+    assert_eq!(headers["x-forwarded-host"][0], "test.example");
+    assert_eq!(headers["x-real-ip"], serde_json::Value::Null);
+}

@@ -1,0 +1,93 @@
+//! Connections are reused, on both sides.
+
+use http_body_util::Full;
+
+use crate::harness::{Origin, Proxy, post, route_to, upstream};
+
+#[tokio::test]
+async fn one_client_connection_carries_many_requests() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut client = proxy.client().await;
+    for _ in 0..20 {
+        assert_eq!(client.get("/").await.status, 200);
+        assert_eq!(client.send(post("/", "x")).await.text(), "x");
+    }
+    proxy
+        .metric_becomes(r#"tidegate_connections_total{listener="web"}"#, 1.0)
+        .await;
+    assert_eq!(origin.accepted(), 1, "the upstream connection is kept too");
+}
+
+#[tokio::test]
+async fn clients_share_upstream_connections() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/").await.status, 200);
+    }
+    // A client may ask again just before the connection of its last request is free.
+    assert!(origin.accepted() < 5, "{}", origin.accepted());
+}
+
+#[tokio::test]
+async fn no_idle_connections_are_kept_when_none_may_be() {
+    let origin = Origin::echo().await;
+    let keys = format!("peers = [{:?}]\nkeepalive = 0", origin.address());
+    let proxy = Proxy::start(&upstream(&keys)).await;
+    let mut client = proxy.client().await;
+    for _ in 0..3 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    assert_eq!(origin.accepted(), 3);
+    origin.is_left().await;
+}
+
+#[tokio::test]
+async fn an_idle_upstream_connection_is_closed_in_time() {
+    let origin = Origin::echo().await;
+    let keys = format!(
+        "peers = [{:?}]\ntimeout = {{ idle = \"200ms\" }}",
+        origin.address()
+    );
+    let proxy = Proxy::start(&upstream(&keys)).await;
+    assert_eq!(proxy.get("/").await.status, 200);
+    origin.is_left().await;
+    assert_eq!(proxy.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_origin_that_closes_gets_a_new_connection() {
+    let origin = Origin::answering(|_| {
+        let answer = http::Response::builder().header("connection", "close");
+        answer.body(Full::from("bye")).unwrap()
+    })
+    .await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut client = proxy.client().await;
+    for _ in 0..3 {
+        let response = client.get("/").await;
+        assert_eq!(response.text(), "bye");
+        assert_ne!(
+            response.header("connection"),
+            "close",
+            "the client's goes on"
+        );
+    }
+    assert_eq!(origin.accepted(), 3);
+}
+
+#[tokio::test]
+async fn connection_close_is_honoured() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    for head in [
+        "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+        "GET / HTTP/1.0\r\nhost: a\r\n\r\n",
+    ] {
+        let mut wire = proxy.wire().await;
+        wire.send(head).await;
+        assert_eq!(wire.response().await.status, 200);
+        assert!(wire.rest().await.is_empty(), "{head}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The process: how it starts, reloads and stops, what it tells operators, and that it works with
+//! programs that others wrote.
+
+mod access_log;
+mod admin;
+mod cli;
+mod curl;
+mod examples;
+mod idle;
+mod metrics;
+mod nginx;
+mod reload;
+mod secrets;
+mod start;
+mod stop;
