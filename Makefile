@@ -34,7 +34,7 @@ run: build plugins ## build everything, start the quickstart
 	@sed -n 's/^#[$$] /    /p' config/quickstart.toml
 	@exec $(BIN) run --config config/quickstart.toml
 
-test: setup-test format pure clippy tested plugins guests unit integration examples docs dependencies ## every check and every test
+test: setup-test format pure clippy tested plugins guests unit integration examples docs contract dependencies ## every check and every test
 	$(call step,all passed)
 
 check: setup-run format pure clippy ## what to run before each commit: format, clippy, tests of the pure crates
@@ -142,6 +142,10 @@ examples:
 	$(if $(call has,component),cargo component build --release $(HELLO),@echo 'cargo component is not installed: that way is not tested')
 	for built in $(TARGET)/examples/wasm32-*/release/hello_plugin.wasm; do \
 	    $(BIN) plugin inspect $$built || exit 1; done
+
+contract:
+	$(call step,the bindings of the SDK against wit/)
+	$(BINDGEN) -- --check
 
 docs:
 	$(call step,examples in the documentation)

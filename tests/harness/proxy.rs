@@ -5,8 +5,6 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::log::{Line, Lines};
@@ -211,9 +209,12 @@ impl Proxy {
         .await;
     }
 
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        kill(self.pid(), signal).unwrap();
+    /// Sends a signal, such as `-TERM`.
+    pub fn signal(&self, signal: &str) {
+        let kill = std::process::Command::new("kill")
+            .args([signal, &self.pid().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
     }
 
     /// Waits for the end of the process.
@@ -241,8 +242,8 @@ impl Proxy {
         std::fs::read_dir(folder).unwrap().count()
     }
 
-    fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     async fn becomes_ready(&mut self) {

@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 
-use nix::sys::signal::Signal;
 
 use crate::harness::{Client, Origin, Proxy, Wire, route_to, until};
 
@@ -51,11 +50,11 @@ async fn a_file_that_was_written_over_takes_over() {
 #[tokio::test]
 async fn a_hangup_reloads() {
     let proxy = Proxy::start(&answering("one")).await;
-    proxy.signal(Signal::SIGHUP);
+    proxy.signal("-HUP");
     proxy.has_logged("reloaded", 1).await;
     assert_eq!(proxy.get("/").await.text(), "one");
     proxy.rewrite_config(&answering("two"));
-    proxy.signal(Signal::SIGHUP);
+    proxy.signal("-HUP");
     becomes(&proxy, "two").await;
 }
 
@@ -198,7 +197,7 @@ async fn an_address_in_use_changes_nothing() {
     );
     assert_eq!(proxy.get("/").await.text(), "old");
     drop(taken);
-    proxy.signal(Signal::SIGHUP);
+    proxy.signal("-HUP");
     becomes(&proxy, "new").await;
 }
 

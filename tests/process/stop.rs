@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::harness::{Client, ECHO, Origin, Proxy, route_to, until};
@@ -16,7 +15,7 @@ async fn refuses_connections(address: &str) {
 
 #[tokio::test]
 async fn requests_in_flight_are_finished() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for signal in ["-TERM", "-INT"] {
         let (origin, gate) = Origin::held().await;
         let mut proxy = Proxy::start(&route_to(&origin)).await;
         assert_eq!(proxy.admin("/readyz").await.status, 200);
@@ -51,7 +50,7 @@ async fn a_body_on_its_way_is_finished() {
         (origin.accepted() == 1).then_some(())
     })
     .await;
-    proxy.signal(Signal::SIGTERM);
+    proxy.signal("-TERM");
     refuses_connections(proxy.address()).await;
     wire.send("world").await;
     assert_eq!(wire.response().await.text(), "helloworld");
@@ -67,7 +66,7 @@ async fn idle_connections_do_not_hold_it_up() {
     assert_eq!(h1.get("/").await.status, 200);
     assert_eq!(h2.get("/").await.status, 200);
     let _silent = proxy.wire().await;
-    proxy.signal(Signal::SIGTERM);
+    proxy.signal("-TERM");
     assert_eq!(proxy.wait().await.code(), Some(0));
 }
 
@@ -80,7 +79,7 @@ async fn what_takes_too_long_is_cut_off() {
     let waiting = tokio::spawn(async move { client.try_send(crate::harness::get("/")).await });
     origin.has_seen(1).await;
     let start = Instant::now();
-    proxy.signal(Signal::SIGTERM);
+    proxy.signal("-TERM");
     assert_eq!(proxy.wait().await.code(), Some(0));
     let took = start.elapsed();
     assert!(
@@ -101,7 +100,7 @@ async fn the_last_lines_of_the_logs_are_written() {
     for turn in 0..50 {
         client.get(&format!("/{turn}")).await;
     }
-    proxy.signal(Signal::SIGTERM);
+    proxy.signal("-TERM");
     assert_eq!(proxy.wait().await.code(), Some(0));
     for turn in 0..50 {
         proxy.access_line(&format!("/{turn}")).await;
@@ -118,7 +117,7 @@ async fn a_unix_socket_is_removed() {
     );
     let mut proxy = Proxy::start_in(folder, &config).await;
     assert!(socket.exists());
-    proxy.signal(Signal::SIGTERM);
+    proxy.signal("-TERM");
     assert_eq!(proxy.wait().await.code(), Some(0));
     assert!(!socket.exists());
 }
