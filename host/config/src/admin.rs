@@ -12,8 +12,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// Where /metrics, /healthz, /readyz and the REST API are, or "off". Whoever reaches it controls the
-    /// proxy, so keep it on a loopback address or a Unix socket.
+    /// Where /metrics, /healthz, /readyz and /plugins are, or "off". Whoever reaches it sees routes and
+    /// plugins, so keep it on a loopback address or a Unix socket.
     #[serde(with = "Text::<Option<Address>>")]
     pub address: Option<Address>,
 }

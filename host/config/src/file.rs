@@ -21,7 +21,7 @@ pub(crate) struct File {
     pub(crate) server: Server,
     /// What a client may take. The defaults suit a proxy that faces the internet.
     pub(crate) limits: Limits,
-    /// What is written to standard output.
+    /// The proxy's log, on standard error, and the access log, on standard output.
     pub(crate) log: Log,
     /// The address for operators: metrics, health and the REST API.
     pub(crate) admin: Admin,

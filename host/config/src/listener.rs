@@ -22,7 +22,7 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Whose forwarding fields are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The permissions of a Unix socket; `None` leaves them to the umask.
+    /// The permissions of a Unix socket; 0660 where there are none.
     pub mode: Option<u32>,
 }
 

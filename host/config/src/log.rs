@@ -1,4 +1,4 @@
-//! `[log]`: what is written to standard output.
+//! `[log]`: the proxy's log, on standard error, and the access log, on standard output.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -14,7 +14,7 @@ pub struct Server {
     /// Worker threads. 0 is one per core.
     #[serde(with = "Whole::<0, 1024>")]
     pub threads: u32,
-    /// How long a stop or a reload waits for exchanges in flight before it cuts them off.
+    /// How long a stop waits for exchanges in flight before it cuts them off.
     #[serde(with = "Text::<Duration>")]
     pub drain_timeout: Duration,
 }

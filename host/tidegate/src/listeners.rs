@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tidegate_config::{Config, Listener as Wanted};
+use tidegate_config::{Config, Errors, Listener as Wanted};
 use tidegate_http::Server;
-use tidegate_listen::{Address, BindError, Caps, Listener, accept, bind};
+use tidegate_listen::{Address, Caps, Listener, accept, bind};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -57,12 +57,19 @@ impl Listeners {
     /// Bind what is new. Nothing changes until [`Listeners::commit`]; dropping the answer closes it.
     ///
     /// # Errors
-    /// An address cannot be bound.
-    pub fn bind(&self, config: &Config) -> Result<Bound, BindError> {
+    /// Addresses that cannot be bound, each with its place in the file.
+    pub fn bind(&self, config: &Config) -> Result<Bound, Errors> {
         let wanted = config.listeners.iter();
         let new = wanted.filter(|listener| !self.running.contains_key(&key(listener)));
-        let bound = new.map(|listener| Ok((key(listener), bind(&address(listener))?)));
-        Ok(Bound(bound.collect::<Result<_, _>>()?))
+        let (mut bound, mut errors) = (Vec::new(), Vec::new());
+        for listener in new {
+            match bind(&address(listener)) {
+                Ok(socket) => bound.push((key(listener), socket)),
+                Err(error) => errors.push(config.error(listener.span, error.to_string())),
+            }
+        }
+        Errors::check(errors)?;
+        Ok(Bound(bound))
     }
 
     /// Accept on what was bound, stop what is not wanted any more. Open connections go on.

@@ -15,6 +15,9 @@ use std::time::Instant;
 use tidegate_chain::Meters;
 use wasmtime::component::Component;
 
+/// Bytes of a component that takes seconds to compile.
+const LARGE: usize = 1 << 20;
+
 /// How the runtime is made.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -128,6 +131,9 @@ impl Runtime {
         let cached = self.cache.as_ref().and_then(|c| c.get(engine, digest));
         if let Some(component) = cached {
             return Ok(component);
+        }
+        if bytes.len() > LARGE {
+            tracing::info!(digest, bytes = bytes.len(), "compiling a large plugin");
         }
         let component = Component::from_binary(engine, bytes)
             .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;

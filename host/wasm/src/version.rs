@@ -46,6 +46,9 @@ pub enum LoadError {
     /// Does not fit the contract.
     #[error("it does not fit tidegate:plugin@{CONTRACT}: {0}")]
     Contract(String),
+    /// For another version of the contract.
+    #[error("it was built for `{0}`; this proxy speaks tidegate:plugin@{CONTRACT}")]
+    Version(String),
     /// Exports no `configuration`.
     #[error("it exports no `{0}`: it is a component for another world than a Tidegate plugin's")]
     NotAPlugin(String),
@@ -104,7 +107,7 @@ impl PluginVersion {
             &linkers.pure
         };
         let configure = handler(component, "configuration", "configure")
-            .ok_or_else(|| LoadError::NotAPlugin(interface("configuration")))?;
+            .ok_or_else(|| not_a_plugin(component, engine))?;
         let handlers =
             Phase::ALL.map(|phase| handler(component, &format!("on-{}", phase.name()), "handle"));
         if handlers.iter().all(Option::is_none) {
@@ -165,6 +168,18 @@ impl PluginVersion {
 impl std::fmt::Debug for PluginVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}@{}", self.name, self.version)
+    }
+}
+
+/// Why there is no `configuration`: another contract, or another version of ours.
+fn not_a_plugin(component: &Component, engine: &Engine) -> LoadError {
+    let exports = component.component_type();
+    let other = exports
+        .exports(engine)
+        .find(|(name, _)| name.starts_with("tidegate:plugin/configuration@"));
+    match other {
+        Some((name, _)) => LoadError::Version(name.to_owned()),
+        None => LoadError::NotAPlugin(interface("configuration")),
     }
 }
 

@@ -20,10 +20,11 @@ pub(super) fn run(verb: &Verb) -> anyhow::Result<()> {
         Verb::Env => {
             let mut text = String::new();
             for variable in environment() {
-                text += &format!(
-                    "{}\n    {} (default {})\n",
-                    variable.name, variable.about, variable.default
-                );
+                let default = match variable.default.as_str() {
+                    "" => "no default".to_owned(),
+                    default => format!("default {default}"),
+                };
+                text += &format!("{}\n    {} ({default})\n", variable.name, variable.about);
             }
             super::print(&text)
         }

@@ -12,8 +12,8 @@ use tidegate_wasm::{Options, Runtime};
 pub enum Verb {
     /// The plugins of a running proxy: version, routes, and files that were refused.
     List {
-        /// The admin address of the proxy, such as 127.0.0.1:9901 or unix:/run/tidegate-admin.sock.
-        /// Without it, the one in the configuration file.
+        /// The admin address of the proxy, such as unix:/run/tidegate-admin.sock. Without it, the one in
+        /// the configuration file; without that, 127.0.0.1:9901.
         #[arg(long, value_name = "ADDRESS")]
         admin: Option<String>,
         /// The configuration file of the proxy, for its admin address.
@@ -85,7 +85,9 @@ fn inspect(file: &Path) -> anyhow::Result<()> {
 
 fn admin_address(admin: Option<&str>, config: Option<&Path>) -> anyhow::Result<Address> {
     if let Some(text) = admin {
-        return Ok(text.parse()?);
+        return text
+            .parse()
+            .with_context(|| format!("`{text}` is not an admin address"));
     }
     let Some(path) = config else {
         return Ok("127.0.0.1:9901".parse()?);
