@@ -33,7 +33,7 @@ pub(crate) async fn run_plugins(
     context: &mut Context,
     head: &mut ResponseHeader,
 ) -> Option<Reply> {
-    let route = context.route.clone()?;
+    let route = context.route.as_deref()?;
     let plugins = context.plugins.as_mut()?;
     let lent = lend(session, plugins);
     let plugins = &mut *lent.plugins;

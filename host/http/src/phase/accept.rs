@@ -43,23 +43,28 @@ fn set_deadlines(session: &mut Session, limits: &Limits) {
 
 /// Find out for whom the request is, and give it an id.
 fn identify(head: &mut RequestHeader, context: &mut Context) {
-    let peer = context.connection.as_ref().and_then(|c| c.peer);
-    let state = context.state.clone();
-    let listener = state.listeners.get(&context.facts.listener);
+    let Context {
+        connection,
+        state,
+        facts,
+        ..
+    } = context;
+    let peer = connection.as_ref().and_then(|c| c.peer);
+    let listener = state.listeners.get(&facts.listener);
     let trusted = listener.map_or(&[][..], |l| &l.trusted_proxies);
     if client::is_trusted(peer, trusted) {
-        context.facts.client = client::client(peer, &head.headers, trusted);
+        facts.client = client::client(peer, &head.headers, trusted);
     } else {
         client::distrust(head);
-        context.facts.client = peer;
+        facts.client = peer;
     }
     let given = head.headers.get("x-request-id");
     let given = given.and_then(|id| id.to_str().ok());
-    context.facts.request_id = match given.filter(|id| is_request_id(id)) {
+    facts.request_id = match given.filter(|id| is_request_id(id)) {
         Some(id) => id.into(),
         None => format!("{:032x}", fastrand::u128(..)).into(),
     };
-    context.facts.protocol = match head.version {
+    facts.protocol = match head.version {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2",
         _ => "HTTP/1.1",

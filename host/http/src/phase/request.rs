@@ -13,7 +13,6 @@ use tidegate_chain::{Exchange, Progress, Reply};
 /// # Errors
 /// A request that is refused, or a client that is gone.
 pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-    let state = context.state.clone();
     let head = session.req_header();
     let request = tidegate_route::Request {
         host: &context.facts.host,
@@ -22,7 +21,7 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         method: &head.method,
         headers: &head.headers,
     };
-    let Some(route) = state.routes.lookup(&request).cloned() else {
+    let Some(route) = context.state.routes.lookup(&request).cloned() else {
         let reply = status(StatusCode::NOT_FOUND, "no route for this request");
         respond::send(session, context, reply).await?;
         return Ok(true);
@@ -51,7 +50,7 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
 
 /// Run the request phase of the route's chain.
 async fn run_plugins(session: &mut Session, context: &mut Context) -> Option<Reply> {
-    let route = context.route.clone()?;
+    let route = context.route.as_deref()?;
     if route.chain.is_empty() {
         return None;
     }

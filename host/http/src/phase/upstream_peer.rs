@@ -11,8 +11,7 @@ use pingora::{Error, ErrorSource, proxy::Session};
 /// # Errors
 /// The route has no upstream, which the request phase has ruled out.
 pub fn run(session: &Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-    let route = context.route.clone();
-    let upstream = match route.as_deref().map(|route| &route.target) {
+    let upstream = match context.route.as_deref().map(|route| &route.target) {
         Some(Target::Upstream(upstream)) => upstream,
         _ => return Error::e_explain(HTTPStatus(500), "no upstream"),
     };
@@ -26,12 +25,13 @@ pub fn run(session: &Session, context: &mut Context) -> pingora::Result<Box<Http
         return Error::e_explain(ErrorType::InternalError, "no peer");
     };
     trace.peer = Some(peer.name.clone());
-    context.facts_mut().upstream = Some(upstream.name.clone());
+    let name = upstream.name.clone();
     let mut peer = peer.http_peer();
     if session.is_upgrade_req() {
         // A tunnel is ended by its ends.
         peer.options.read_timeout = None;
     }
+    context.facts_mut().upstream = Some(name);
     Ok(Box::new(peer))
 }
 

@@ -1,0 +1,46 @@
+//! Declares the interests of its configuration, and marks and counts the requests and responses that the
+//! host calls it for.
+
+#![forbid(unsafe_code)]
+
+use tidegate_sdk::prelude::*;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    methods: Option<Vec<String>>,
+    paths: Option<Vec<String>>,
+    headers: Option<Vec<String>>,
+}
+
+struct Interested;
+
+#[plugin]
+impl Plugin for Interested {
+    type Config = Settings;
+
+    fn configure(config: Settings, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
+        if let Some(methods) = config.methods {
+            interest.methods(methods)?;
+        }
+        if let Some(paths) = config.paths {
+            interest.paths(paths)?;
+        }
+        if let Some(headers) = config.headers {
+            interest.headers(headers)?;
+        }
+        Ok(Interested)
+    }
+
+    fn on_request(&self, request: &mut Request) -> Action {
+        metrics::count("requests", &[], 1).ok();
+        request.set_header("x-seen", "request").ok();
+        Action::Proceed
+    }
+
+    fn on_response(&self, response: &mut Response) -> Action {
+        metrics::count("responses", &[], 1).ok();
+        response.set_header("x-seen", "response").ok();
+        Action::Proceed
+    }
+}
