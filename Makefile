@@ -34,7 +34,7 @@ run: build plugins ## build everything, start the quickstart
 	@sed -n 's/^#[$$] /    /p' config/quickstart.toml
 	@exec $(BIN) run --config config/quickstart.toml
 
-test: setup-test format pure clippy tested plugins guests unit integration examples docs contract dependencies ## every check and every test
+test: setup-test format pure clippy tested plugins guests examples unit integration docs contract dependencies ## every check and every test
 	$(call step,all passed)
 
 check: setup-run format pure clippy ## what to run before each commit: format, clippy, tests of the pure crates
@@ -77,7 +77,7 @@ fuzz: setup-run ## many more cases (CASES) of property tests, and each fuzz targ
 
 bench: setup-bench plugins ## the proxy beside its peers (BENCH="--seconds 10 --reps 5"); see bench/README.md
 	$(call step,building the proxy with all optimisations (some minutes the first time))
-	cargo build --release
+	cargo build --release -p tidegate -p tidegate-http --bins --example plain_pingora
 	$(call step,measuring)
 	bench/run.py --tidegate $(TARGET)/release/tidegate $(BENCH)
 

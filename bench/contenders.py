@@ -64,10 +64,23 @@ def contenders(tidegate: str) -> list[Contender]:
         Contender("nginx", "nginx", "Debian package nginx-light", nginx(False), False),
         Contender("nginx +headers", "nginx", "Debian package nginx-light", nginx(True), True),
         Contender("haproxy", "haproxy", "Debian package haproxy", haproxy, False),
+        Contender("pingora", floor(tidegate), ours[1], plain_pingora(tidegate), False),
         Contender("tidegate 0", *ours, tidegate_with(tidegate, []), False),
         Contender("tidegate 1", *ours, tidegate_with(tidegate, FIVE_PLUGINS[:1]), True),
         Contender("tidegate 5", *ours, tidegate_with(tidegate, FIVE_PLUGINS), True),
     ]
+
+
+def floor(tidegate: str) -> str:
+    """A Pingora proxy that only forwards, built beside the binary."""
+    return str(Path(tidegate).parent / "examples" / "plain_pingora")
+
+
+def plain_pingora(tidegate: str) -> Callable[[Site], list[str]]:
+    def command(site: Site) -> list[str]:
+        return [floor(tidegate), f"127.0.0.1:{site.port}", f"127.0.0.1:{site.origin_port}"]
+
+    return command
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 
-
 use crate::harness::{Client, Origin, Proxy, Wire, route_to, until};
 
 /// One route that answers with this.

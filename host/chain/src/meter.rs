@@ -17,8 +17,11 @@ pub struct Meters {
     seconds: HistogramVec,
     skips: IntCounterVec,
     failures: IntCounterVec,
-    live: Mutex<HashMap<(Arc<str>, Arc<str>), Weak<VersionMeters>>>,
+    live: Mutex<HashMap<Version, Weak<VersionMeters>>>,
 }
+
+/// A plugin's name and version.
+type Version = (Arc<str>, Arc<str>);
 
 /// The metrics of one version of one plugin.
 #[derive(Debug)]

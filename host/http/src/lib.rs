@@ -29,6 +29,7 @@ pub mod phase;
 mod respond;
 mod serve;
 mod state;
+mod throttle;
 mod upstream;
 
 pub use access_log::{AccessLog, Format};

@@ -2,6 +2,7 @@
 
 use crate::context::{Context, Plugins, empty_request};
 use crate::head::{Request, Response};
+use crate::throttle::Throttle;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use pingora::http::ResponseHeader;
@@ -86,6 +87,9 @@ pub(crate) fn unlent() -> Box<Request> {
     Box::new(Request(empty_request()))
 }
 
+/// A plugin that fails with every request does not fill the log.
+static FAILURES: Throttle = Throttle::new();
+
 /// Say in the log which plugins failed since the last call, and what that means for the request.
 pub(crate) fn report(verdict: &Verdict, context: &mut Context) {
     if let Verdict::Refuse { plugin, failure } = verdict {
@@ -99,6 +103,9 @@ pub(crate) fn report(verdict: &Verdict, context: &mut Context) {
         let Some(message) = note.message.take() else {
             continue;
         };
+        let Some(left_out) = FAILURES.pass() else {
+            continue;
+        };
         let refuses = matches!(verdict, Verdict::Refuse { plugin, .. } if *plugin == note.plugin);
         tracing::warn!(
             plugin = &*note.plugin,
@@ -106,6 +113,7 @@ pub(crate) fn report(verdict: &Verdict, context: &mut Context) {
             kind = note.what,
             route = &*facts.route,
             request = &*facts.request_id,
+            left_out = (left_out > 0).then_some(left_out),
             "plugin failed, {}: {message}",
             if refuses {
                 "answering 503"

@@ -14,10 +14,11 @@ use prometheus::{IntCounterVec, Opts, TextEncoder};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate_config::Config;
-use tidegate_listen::{Address, BindError, Caps, accept, bind};
-use tokio::sync::watch;
+use tidegate_listen::{Address, Caps, Listener, accept, bind};
+use tokio::sync::{oneshot, watch};
 
 /// Connections to the admin address.
 const CONNECTIONS: usize = 64;
@@ -126,21 +127,47 @@ impl Status {
     }
 }
 
-/// Serve the admin address until told to stop.
+/// Serve the admin address until told to stop, on a thread of its own: it answers also when every
+/// worker is busy with a plugin that computes. Gives the thread, where there is an admin address.
 ///
 /// # Errors
 /// It cannot be bound.
-pub fn start(status: &Arc<Status>, stop: watch::Receiver<bool>) -> Result<(), BindError> {
-    let config = status.config();
-    let Some(address) = &config.admin.address else {
-        return Ok(());
+pub async fn start(
+    status: &Arc<Status>,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let address = match &status.config().admin.address {
+        None => return Ok(None),
+        Some(tidegate_config::Address::Socket(socket)) => Address::Tcp(*socket),
+        Some(tidegate_config::Address::Unix(path)) => Address::Unix(path.clone(), MODE),
     };
-    let listener = bind(&match address {
-        tidegate_config::Address::Socket(socket) => Address::Tcp(*socket),
-        tidegate_config::Address::Unix(path) => Address::Unix(path.clone(), MODE),
-    })?;
-    tracing::info!(address = %listener.address, "admin listening");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (bound, is_bound) = oneshot::channel();
     let status = status.clone();
+    let thread = std::thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                let listener = bind(&address);
+                // Nobody waits for the answer when the start was given up.
+                let _ = match listener {
+                    Ok(listener) => {
+                        tracing::info!(address = %listener.address, "admin listening");
+                        let told = bound.send(Ok(()));
+                        serve(status, listener, stop).await;
+                        told
+                    }
+                    Err(error) => bound.send(Err(error)),
+                };
+            });
+        })?;
+    is_bound.await??;
+    Ok(Some(thread))
+}
+
+async fn serve(status: Arc<Status>, listener: Listener, stop: watch::Receiver<bool>) {
     let serve = move |connection: tidegate_listen::Connection| {
         let status = status.clone();
         tokio::spawn(async move {
@@ -160,10 +187,10 @@ pub fn start(status: &Arc<Status>, stop: watch::Receiver<bool>) -> Result<(), Bi
         });
     };
     let caps = Caps::new(CONNECTIONS, CONNECTIONS);
-    tokio::spawn(accept(listener, caps, stop, serve, |refused| {
+    accept(listener, caps, stop, serve, |refused| {
         tracing::warn!("admin connection refused: {refused}");
-    }));
-    Ok(())
+    })
+    .await;
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {

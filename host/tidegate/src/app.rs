@@ -20,6 +20,7 @@ use pingora::{Error, Result};
 use prometheus::Registry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use tidegate_config::{Cache, Config, Errors};
 use tidegate_http::{AccessLog, Context, Metrics, Server, State, phase};
 use tidegate_wasm::{Options, Runtime};
@@ -143,6 +144,7 @@ pub struct App {
     server: Arc<Server<Phases>>,
     stop: watch::Sender<bool>,
     admin_stop: watch::Sender<bool>,
+    admin: Option<JoinHandle<()>>,
     connections: TaskTracker,
 }
 
@@ -206,7 +208,9 @@ impl App {
         let bound = listeners.bind(&config)?;
         let status = Arc::new(Status::new(parts.clone(), config.clone()));
         let (admin_stop, admin_stopped) = watch::channel(false);
-        admin::start(&status, admin_stopped).context("the admin address")?;
+        let admin = admin::start(&status, admin_stopped)
+            .await
+            .context("the admin address")?;
         listeners.commit(&config, bound);
 
         let mut app = App {
@@ -220,6 +224,7 @@ impl App {
             server,
             stop,
             admin_stop,
+            admin,
             connections,
         };
         app.watch(&config);
@@ -285,6 +290,10 @@ impl App {
             );
         }
         self.admin_stop.send_replace(true);
+        if let Some(admin) = self.admin {
+            // Ends at once; a Unix socket is removed before we are gone.
+            let _ = admin.join();
+        }
         Ok(())
     }
 }

@@ -14,6 +14,12 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 /// How often the epoch moves: the grain of deadlines.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
+/// Epochs in a time; one more, because the first may end at once.
+pub(crate) fn ticks(time: Duration) -> u64 {
+    let ticks = time.as_nanos().div_ceil(TICK.as_nanos());
+    u64::try_from(ticks).unwrap_or(u64::MAX / 2) + 1
+}
+
 /// The most memory of one instance that any configuration can allow.
 const MEMORY_BYTES_MAX: usize = 4 << 30;
 

@@ -1,14 +1,15 @@
 //! One instance in a store of its own, and one call on it.
 
-use crate::engine::TICK;
+use crate::engine::ticks;
 use crate::host::Host;
+use crate::overtime::Overtime;
 use crate::trap::failure;
 use crate::version::PluginVersion;
 use crate::wit::{WitAction, WitConfigError};
 use std::time::Duration;
 use tidegate_chain::{Action, Exchange, Failure, FailureKind, Interest, Phase};
 use wasmtime::component::TypedFunc;
-use wasmtime::{PoolConcurrencyLimitError, Store};
+use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
 /// How long `configure` may take: it runs when an instance is made, which a request may wait for.
 const CONFIGURE_DEADLINE: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ impl Instance {
     ) -> Result<(Instance, Interest), StartError> {
         let mut store = new_store(version, host);
         let instance = version.pre.instantiate(&mut store)?;
-        let configure: Configure = instance.get_typed_func(&mut store, &version.configure)?;
+        let configure: Configure = instance.get_typed_func(&mut store, version.configure)?;
         let (answer,) = configure.call(&mut store, (config.to_owned(),))?;
         answer.map_err(StartError::Configuration)?;
         Ok(Instance::ready(version, store, &instance)?)
@@ -83,7 +84,7 @@ impl Instance {
     ) -> Result<(Instance, Interest), StartError> {
         let mut store = new_store(version, host);
         let instance = version.pre.instantiate_async(&mut store).await?;
-        let configure: Configure = instance.get_typed_func(&mut store, &version.configure)?;
+        let configure: Configure = instance.get_typed_func(&mut store, version.configure)?;
         let (answer,) = configure
             .call_async(&mut store, (config.to_owned(),))
             .await?;
@@ -173,7 +174,12 @@ impl<'a> Lent<'a> {
         exchange: &'a mut Box<Exchange>,
         deadline: Duration,
     ) -> Lent<'a> {
-        store.set_epoch_deadline(ticks(deadline));
+        if let Some(overtime) = &mut store.data_mut().overtime {
+            *overtime = Overtime::new(deadline);
+            store.set_epoch_deadline(ticks(deadline / 2));
+        } else {
+            store.set_epoch_deadline(ticks(deadline));
+        }
         std::mem::swap(&mut store.data_mut().exchange, exchange);
         Lent { store, exchange }
     }
@@ -210,11 +216,17 @@ fn new_store(version: &PluginVersion, mut host: Host) -> Store<Host> {
     store.limiter(|host| &mut host.memory);
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
     store.set_epoch_deadline(ticks(CONFIGURE_DEADLINE));
+    if !version.waits {
+        // Of a plugin that waits, the wall clock counts: it may be moved from thread to thread.
+        store.data_mut().overtime = Some(Overtime::new(CONFIGURE_DEADLINE));
+        store.set_epoch_deadline(ticks(CONFIGURE_DEADLINE / 2));
+        store.epoch_deadline_callback(|mut store| {
+            let overtime = store.data_mut().overtime.as_mut();
+            Ok(match overtime.and_then(Overtime::ask) {
+                Some(ticks) => UpdateDeadline::Continue(ticks),
+                None => UpdateDeadline::Interrupt,
+            })
+        });
+    }
     store
-}
-
-/// Epochs until a deadline; one more, because the first may end at once.
-fn ticks(deadline: Duration) -> u64 {
-    let ticks = deadline.as_nanos().div_ceil(TICK.as_nanos());
-    u64::try_from(ticks).unwrap_or(u64::MAX / 2) + 1
 }

@@ -18,6 +18,7 @@ mod engine;
 mod host;
 mod instance;
 mod namespace;
+mod overtime;
 mod pool;
 mod runtime;
 mod trap;

@@ -204,6 +204,6 @@ fn imports(component: &Component, engine: &Engine) -> Result<Vec<String>, LoadEr
 }
 
 fn handler(component: &Component, export: &str, function: &str) -> Option<ComponentExportIndex> {
-    let instance = component.get_export_index(None, &interface(export))?;
+    let instance = component.get_export_index(None, interface(export))?;
     component.get_export_index(Some(&instance), function)
 }

@@ -12,6 +12,7 @@ mod reply;
 mod wasi;
 
 use crate::namespace::{Namespace, Series, SeriesKind};
+use crate::overtime::Overtime;
 use crate::trap::MemoryExceeded;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(crate) struct Host {
     /// What the plugin is interested in, while it is being configured.
     pub(crate) interest: Option<Interest>,
     pub(crate) memory: Memory,
+    /// Of a plugin that is called synchronously.
+    pub(crate) overtime: Option<Overtime>,
     namespace: Arc<Namespace>,
     version: Arc<str>,
     start: Instant,
@@ -94,6 +97,7 @@ impl Host {
         Host {
             exchange: Box::default(),
             interest: None,
+            overtime: None,
             memory: Memory {
                 used: 0,
                 limit: memory_limit,

@@ -774,8 +774,8 @@ pub mod tidegate {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Several edits in one call, in order. The first that is refused ends the call; those before
-            /// it stay.
+            /// Several edits in one call, in order, at most 1024. The first that is refused ends the call;
+            /// those before it stay.
             #[allow(async_fn_in_trait)]
             pub fn edit_headers(edits: &[Edit]) -> ::core::result::Result<(), Error> {
                 unsafe {
