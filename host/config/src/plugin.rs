@@ -154,7 +154,7 @@ impl Textual for Sha256 {
 pub(crate) struct RawPlugins {
     /// The folder of the plugins, relative to this file. It is watched: dropping a file in swaps a plugin.
     directory: PathBuf,
-    /// The most time that one call of a plugin may take.
+    /// The most time that one call of a plugin may compute.
     #[serde(with = "Text::<Duration>")]
     deadline: Duration,
     /// The most memory that one instance may have.

@@ -6,6 +6,7 @@ use crate::overtime::Overtime;
 use crate::trap::failure;
 use crate::version::PluginVersion;
 use crate::wit::{WitAction, WitConfigError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tidegate_chain::{Action, Exchange, Failure, FailureKind, Interest, Phase};
 use wasmtime::component::TypedFunc;
@@ -122,9 +123,17 @@ impl Instance {
     ) -> Result<Action, Failure> {
         let handler = self.handler(phase)?;
         let lent = Lent::new(&mut self.store, exchange, deadline);
-        let answer = handler.call(&mut *lent.store, ());
+        let called = AssertUnwindSafe(|| handler.call(&mut *lent.store, ()));
+        let answer = catch_unwind(called);
         drop(lent);
-        action(answer)
+        match answer {
+            Ok(answer) => action(answer),
+            // A mistake of ours in an import; what it was on is thrown away with the instance.
+            Err(_) => Err(Failure {
+                kind: FailureKind::Trap,
+                message: "a host function panicked".to_owned(),
+            }),
+        }
     }
 
     /// As [`Instance::call`], for a plugin that can wait. When the future is dropped, the exchange is
