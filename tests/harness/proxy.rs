@@ -217,6 +217,15 @@ impl Proxy {
         assert!(kill.unwrap().success());
     }
 
+    /// Lets it open no more than so many files and sockets.
+    pub fn limit_files(&self, count: usize) {
+        let limited = std::process::Command::new("prlimit")
+            .args(["--pid", &self.pid().to_string()])
+            .arg(format!("--nofile={count}:{count}"))
+            .status();
+        assert!(limited.unwrap().success());
+    }
+
     /// Waits for the end of the process.
     pub async fn wait(&mut self) -> ExitStatus {
         until("the end of the process", async || {

@@ -41,3 +41,25 @@ async fn connections_are_given_back() {
     // One for whoever asked for the metric may be on its way out.
     assert!(proxy.open_files() <= before + 2, "{}", proxy.open_files());
 }
+
+#[tokio::test]
+async fn without_descriptors_it_waits_and_goes_on() {
+    let proxy = Proxy::start(ECHO).await;
+    proxy.limit_files(proxy.open_files() + 8);
+    let mut wires = Vec::new();
+    for _ in 0..16 {
+        // The system accepts them; the proxy has no descriptor for the last ones.
+        wires.push(proxy.wire().await);
+    }
+    proxy
+        .log_line("the want", |line| line.says("cannot accept; trying again"))
+        .await;
+    let before = proxy.cpu_time();
+    let mut period = tokio::time::interval(Duration::from_secs(1));
+    period.tick().await;
+    period.tick().await;
+    let took = proxy.cpu_time() - before;
+    assert!(took < Duration::from_millis(200), "{took:?} of a second");
+    drop(wires);
+    assert_eq!(proxy.get("/").await.status, 200);
+}
