@@ -57,11 +57,6 @@ impl Attributes {
         self.list.iter().find(|(n, _)| **n == *name).map(|(_, v)| v)
     }
 
-    /// Every attribute, in the order in which they were first set.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.list.iter().map(|(name, value)| (&**name, value))
-    }
-
     /// Set `name`, and give back what was there. Refused for a name that is not one, and beyond
     /// [`Attributes::COUNT_MAX`] and [`Attributes::BYTES_MAX`].
     pub fn set(&mut self, name: &str, value: Value) -> Result<Option<Value>, Refusal> {

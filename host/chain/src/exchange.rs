@@ -3,7 +3,7 @@
 use crate::edit::{Undo, field_name, field_value};
 use crate::{Attributes, Phase, Refusal, RequestHead, ResponseHead, Value};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -270,20 +270,5 @@ impl std::fmt::Debug for Exchange {
             .field("route", &self.facts.route)
             .field("request_id", &self.facts.request_id)
             .finish_non_exhaustive()
-    }
-}
-
-/// A field for tests and fixed replies.
-impl From<(StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes)> for Reply {
-    fn from((status, fields, body): (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes)) -> Reply {
-        let mut headers = HeaderMap::with_capacity(fields.len() + 2);
-        for (name, value) in fields {
-            headers.append(name, value);
-        }
-        Reply {
-            status,
-            headers,
-            body,
-        }
     }
 }
