@@ -8,6 +8,7 @@ and stand in front of the same origin. Those that add headers add `x-bench: 1` t
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -222,6 +223,11 @@ hash = "sha256:{hashlib.sha256(API_KEY.encode()).hexdigest()}"
 def tidegate_with(program: str, plugins: list[str]) -> Callable[[Site], list[str]]:
     def command(site: Site) -> list[str]:
         chain = "".join(f"\n[[route.plugins]]{plugin}" for plugin in plugins)
+        # Only those that are used: others in the folder would be compiled while we measure.
+        folder = site.folder / "plugins"
+        folder.mkdir()
+        for name in set(re.findall(r'use = "([^"]+)"', chain)):
+            shutil.copy(ROOT / "config" / "plugins" / f"{name}.wasm", folder)
         config = site.folder / "tidegate.toml"
         config.write_text(f"""
 [server]
@@ -235,7 +241,7 @@ access = {str(site.access_log).lower()}
 address = "127.0.0.1:{site.admin_port}"
 
 [plugins]
-directory = "{ROOT}/config/plugins"
+directory = "{folder}"
 cache = "{site.folder}/cache"
 
 [[listener]]
