@@ -25,18 +25,21 @@ pub(crate) fn is_trusted(peer: Option<SocketAddr>, trusted: &[IpNet]) -> bool {
 
 /// Drop what an untrusted sender says.
 pub(crate) fn distrust(head: &mut RequestHeader) {
-    for name in FORWARDING {
+    let names = head.headers.keys();
+    let said: Vec<HeaderName> = names.filter(|name| is_forwarding(name)).cloned().collect();
+    for name in &said {
         head.remove_header(name);
     }
-    // CGI and its descendants read `X_Forwarded_For` as the same thing.
-    let names = head.headers.keys().map(HeaderName::as_str);
-    let twins: Vec<String> = names
-        .filter(|name| name.contains('_') && FORWARDING.contains(&&*name.replace('_', "-")))
-        .map(str::to_owned)
-        .collect();
-    for name in twins {
-        head.remove_header(name.as_str());
-    }
+}
+
+/// CGI and its descendants read `X_Forwarded_For` as the same thing.
+fn is_forwarding(name: &HeaderName) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    let is = |known: &&str| {
+        let name = name.as_str().bytes().map(plain);
+        name.eq(known.bytes())
+    };
+    name.as_str().starts_with(['x', 'f']) && FORWARDING.iter().any(|known| is(&known))
 }
 
 /// The client: from the right of `x-forwarded-for`, the first address that is not a trusted proxy's.

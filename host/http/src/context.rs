@@ -4,7 +4,7 @@ use crate::body_clock::BodyClock;
 use crate::io::HeadClock;
 use crate::state::{Route, State};
 use arc_swap::ArcSwap;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub struct Connection {
     pub listener: Arc<str>,
     /// Who is connected; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// The same as a field's value, for the upstream.
+    pub(crate) forwarded_for: Option<HeaderValue>,
     /// Tells the connection's IO when a head is being awaited.
     pub(crate) clock: Arc<HeadClock>,
 }

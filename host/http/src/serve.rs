@@ -9,12 +9,14 @@ use crate::{Metrics, context};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::{HttpProxy, ProxyHttp, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_listen::{Refused, Stream};
@@ -109,6 +111,7 @@ where
             connection: Arc::new(Connection {
                 listener,
                 peer,
+                forwarded_for: peer.and_then(forwarded_for),
                 clock,
             }),
         });
@@ -120,6 +123,10 @@ where
     pub async fn close_idle(&self) {
         self.proxy.http_cleanup().await;
     }
+}
+
+fn forwarded_for(peer: SocketAddr) -> Option<HeaderValue> {
+    HeaderValue::try_from(peer.ip().to_canonical().to_string()).ok()
 }
 
 /// Read until it is clear what the client speaks. Other than Pingora's own way, this never waits for

@@ -22,20 +22,18 @@ pub fn run(head: &mut RequestHeader, context: &mut Context) -> pingora::Result<(
 
 pub(crate) fn complete(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
     let facts = context.facts();
-    if let Some(peer) = facts.peer {
+    let connection = context.connection.as_deref();
+    if let Some(peer) = connection.and_then(|c| c.forwarded_for.clone()) {
         // A trusted proxy's list goes on; anybody else's was dropped at arrival.
-        let peer = peer.to_canonical();
         let before = tidegate_chain::joined(&head.headers, "x-forwarded-for");
-        let list = match before.filter(|before| !before.is_empty()) {
-            Some(mut list) => {
-                list.extend_from_slice(format!(", {peer}").as_bytes());
-                list
+        let value = match before.filter(|before| !before.is_empty()) {
+            Some(before) => {
+                let list = [&before, peer.as_bytes()].join(&b", "[..]);
+                HeaderValue::from_bytes(&list).unwrap_or(peer)
             }
-            None => peer.to_string().into_bytes(),
+            None => peer,
         };
-        if let Ok(list) = HeaderValue::from_bytes(&list) {
-            head.insert_header("x-forwarded-for", list)?;
-        }
+        head.insert_header("x-forwarded-for", value)?;
     }
     if !head.headers.contains_key(header::HOST) {
         // HTTP/1.0 has no host; what we send is HTTP/1.1, which must (RFC 9112 §3.2).

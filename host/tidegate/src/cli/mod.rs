@@ -19,12 +19,13 @@ pub struct Arguments {
 
 const EXAMPLES: &str = "\
 Begin with:
-  tidegate config default > tidegate.toml      a configuration that starts, every key explained
-  tidegate check --config tidegate.toml        is it right? errors have line and column
-  tidegate run --config tidegate.toml          serve; edit the file or drop plugins while it runs
+  tidegate config default > tidegate.toml    every key with its default
+  tidegate check --config tidegate.toml      errors have line and column
+  tidegate run --config tidegate.toml        serve; edit the file while it runs
 
-A plugin is a .wasm file in the plugin directory (`[plugins] directory`). A new file with the name of
-an old one takes over without a dropped request; `tidegate plugin list` shows what is live.";
+A plugin is a .wasm file in the plugin directory (`[plugins] directory`). A new
+file with the name of an old one takes over without a dropped request;
+`tidegate plugin list` shows what is live.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
