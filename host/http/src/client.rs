@@ -39,7 +39,7 @@ fn is_forwarding(name: &HeaderName) -> bool {
         let name = name.as_str().bytes().map(plain);
         name.eq(known.bytes())
     };
-    name.as_str().starts_with(['x', 'f']) && FORWARDING.iter().any(|known| is(&known))
+    name.as_str().starts_with(['x', 'f']) && FORWARDING.iter().any(is)
 }
 
 /// The client: from the right of `x-forwarded-for`, the first address that is not a trusted proxy's.
