@@ -257,3 +257,29 @@ async fn a_failed_upload_is_answered() {
         Some("502")
     );
 }
+
+#[tokio::test]
+async fn what_came_of_a_response_that_breaks_off_is_passed_on() {
+    let origin = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc").await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let came = proxy.raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let came = String::from_utf8_lossy(&came);
+    assert!(came.starts_with("HTTP/1.1 200"), "{came}");
+    assert!(came.ends_with("\r\n\r\nabc"), "{came}");
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_body_does_not_wait_for_its_end() {
+    let origin = Origin::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc";
+        let _ = stream.write_all(head).await;
+        // The rest never comes; the client hangs up when it has seen the beginning.
+        let _ = stream.read_u8().await;
+    })
+    .await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(wire.response_to_head().await.status, 200);
+}

@@ -144,3 +144,13 @@ async fn hop_by_hop_fields_are_refused_or_dropped() {
     assert_eq!(proxy.h2_client().await.send(request).await.status, 200);
     assert_eq!(origin.seen()[0].header("te"), "");
 }
+
+#[tokio::test]
+async fn the_authority_survives_a_path_that_is_brought_to_its_form() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let request = with_header(get("/a//b"), "host", "example.com");
+    assert_eq!(proxy.h2_client().await.send(request).await.status, 200);
+    assert_eq!(origin.seen()[0].target, "/a/b");
+    assert_eq!(origin.seen()[0].header("host"), "example.com");
+}
