@@ -19,11 +19,34 @@ use wit_bindgen_rust::{Opts, WithOption};
 /// One world for each phase, so that a component exports just the phases that its plugin has.
 const WORLDS: &str = "
     package tidegate:sdk;
-    world host { include tidegate:plugin/host@0.1.0; }
-    world configuration { export tidegate:plugin/configuration@0.1.0; }
-    world request-head { export tidegate:plugin/on-request-head@0.1.0; }
-    world response-head { export tidegate:plugin/on-response-head@0.1.0; }
+    world host { include tidegate:plugin/host@0.1.1; }
+    world configuration { export tidegate:plugin/configuration@0.1.1; }
+    world request-head { export tidegate:plugin/on-request-head@0.1.1; }
+    world request-body { export tidegate:plugin/on-request-body@0.1.1; }
+    world upstream-choice { export tidegate:plugin/on-upstream-choice@0.1.1; }
+    world upstream-request { export tidegate:plugin/on-upstream-request@0.1.1; }
+    world response-head { export tidegate:plugin/on-response-head@0.1.1; }
+    world response-body { export tidegate:plugin/on-response-body@0.1.1; }
+    world response-trailers { export tidegate:plugin/on-response-trailers@0.1.1; }
+    world reply-body { export tidegate:plugin/on-reply-body@0.1.1; }
+    world log { export tidegate:plugin/on-log@0.1.1; }
+    world tick { export tidegate:plugin/on-tick@0.1.1; }
 ";
+
+const GENERATED: [&str; 12] = [
+    "host",
+    "configuration",
+    "request-head",
+    "request-body",
+    "upstream-choice",
+    "upstream-request",
+    "response-head",
+    "response-body",
+    "response-trailers",
+    "reply-body",
+    "log",
+    "tick",
+];
 
 fn main() -> anyhow::Result<()> {
     let check = std::env::args().any(|argument| argument == "--check");
@@ -32,7 +55,7 @@ fn main() -> anyhow::Result<()> {
     resolve.push_dir(root.join("../../../wit"))?;
     let sdk = resolve.push_str("sdk.wit", WORLDS)?;
 
-    for name in ["host", "configuration", "request-head", "response-head"] {
+    for name in GENERATED {
         let world = resolve.select_world(&[sdk], Some(name))?;
         let mut files = Files::default();
         options(name)
@@ -65,8 +88,12 @@ fn options(world: &str) -> Opts {
         options.pub_export_macro = true;
         options.export_macro_name = Some(format!("__export_{module}"));
         options.default_bindings_module = Some(format!("::tidegate_sdk::bindings::{module}"));
+        // These name none of the shared types.
+        if matches!(world, "reply-body" | "log" | "tick") {
+            return options;
+        }
         options.with = vec![(
-            "tidegate:plugin/types@0.1.0".into(),
+            "tidegate:plugin/types@0.1.1".into(),
             WithOption::Path("crate::bindings::host::tidegate::plugin::types".into()),
         )];
     }

@@ -213,11 +213,51 @@ pub mod tidegate {
                         .finish()
                 }
             }
+            /// What a body phase answers about the data that it was given.
+            #[derive(Clone, PartialEq)]
+            pub enum BodyAction {
+                /// Let the data pass as it is.
+                Pass,
+                /// Send this instead; nothing, where it is empty.
+                Replace(_rt::Vec<u8>),
+                /// Let the data pass, and send this after it.
+                Append(_rt::Vec<u8>),
+                /// Send nothing of it.
+                Drop,
+                /// Answer the client with the reply that this call gave to `reply.set` or `reply.begin`.
+                /// Only while nothing of the response was sent: see `on-request-body`, `on-response-body`.
+                Respond,
+                /// The plugin could not decide. The operator's failure policy for `error` applies.
+                Fail,
+            }
+            impl ::core::fmt::Debug for BodyAction {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        BodyAction::Pass => f.debug_tuple("BodyAction::Pass").finish(),
+                        BodyAction::Replace(e) => {
+                            f.debug_tuple("BodyAction::Replace").field(e).finish()
+                        }
+                        BodyAction::Append(e) => {
+                            f.debug_tuple("BodyAction::Append").field(e).finish()
+                        }
+                        BodyAction::Drop => f.debug_tuple("BodyAction::Drop").finish(),
+                        BodyAction::Respond => {
+                            f.debug_tuple("BodyAction::Respond").finish()
+                        }
+                        BodyAction::Fail => f.debug_tuple("BodyAction::Fail").finish(),
+                    }
+                }
+            }
         }
         /// The head of the current request.
         ///
-        /// Reads work in every phase of the exchange. Edits work in `on-request-head` only, and change what
-        /// later plugins and the upstream see; afterwards they answer `wrong-phase`.
+        /// Reads work in every phase of the exchange. Edits work until the request is sent: in
+        /// `on-request-head`, in `on-request-body` while the head waits, in `on-upstream-choice`, and in
+        /// `on-upstream-request`, where they change what goes to this one peer. They change what later plugins
+        /// and the upstream see; afterwards they answer `wrong-phase`.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod request {
             #[used]
@@ -244,7 +284,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "method"]
                         fn wit_import1(_: *mut u8);
@@ -282,7 +322,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "scheme"]
                         fn wit_import1(_: *mut u8);
@@ -320,7 +360,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "host"]
                         fn wit_import1(_: *mut u8);
@@ -359,7 +399,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "path"]
                         fn wit_import1(_: *mut u8);
@@ -397,7 +437,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "query"]
                         fn wit_import1(_: *mut u8);
@@ -455,7 +495,7 @@ pub mod tidegate {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "header"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -509,7 +549,7 @@ pub mod tidegate {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "header-values"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -568,7 +608,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "header-names"]
                         fn wit_import1(_: *mut u8);
@@ -627,7 +667,7 @@ pub mod tidegate {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "set-header"]
                         fn wit_import3(
@@ -688,7 +728,7 @@ pub mod tidegate {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "append-header"]
                         fn wit_import3(
@@ -743,7 +783,7 @@ pub mod tidegate {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "remove-header"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -857,7 +897,7 @@ pub mod tidegate {
                     }
                     let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "edit-headers"]
                         fn wit_import10(_: *mut u8, _: usize, _: *mut u8);
@@ -887,10 +927,156 @@ pub mod tidegate {
                     result13
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Change the path that is forwarded: it begins with `/`, is percent-encoded, and has no query.
+            /// The route stays the one that was found for the client's path.
+            #[allow(async_fn_in_trait)]
+            pub fn set_path(path: &str) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "set-path"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Change the query that is forwarded, percent-encoded and without the question mark; `none` for
+            /// no query.
+            #[allow(async_fn_in_trait)]
+            pub fn set_query(
+                query: ::core::option::Option<&str>,
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let (result1_0, result1_1, result1_2) = match query {
+                        Some(e) => {
+                            let vec0 = e;
+                            let ptr0 = vec0.as_ptr().cast::<u8>();
+                            let len0 = vec0.len();
+                            (1i32, ptr0.cast_mut(), len0)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "set-query"]
+                        fn wit_import3(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(result1_0, result1_1, result1_2, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result6 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(*ptr2.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l5 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Change the `Host` that the upstream gets: a host, and a port where it needs one. `host` stays
+            /// what the client asked for.
+            #[allow(async_fn_in_trait)]
+            pub fn set_host(host: &str) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = host;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/request@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "set-host"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
         }
         /// The head of the current response: the upstream's, or one that the proxy made itself.
         ///
-        /// Works in `on-response-head`; before, every function answers `wrong-phase`.
+        /// Reads work from `on-response-head` on; before, every function answers `wrong-phase`. Edits work in
+        /// `on-response-head`, and in `on-response-body` while the head waits.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod response {
             #[used]
@@ -909,7 +1095,7 @@ pub mod tidegate {
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 4]);
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "status"]
                         fn wit_import1(_: *mut u8);
@@ -952,7 +1138,7 @@ pub mod tidegate {
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "set-status"]
                         fn wit_import1(_: i32, _: *mut u8);
@@ -1005,7 +1191,7 @@ pub mod tidegate {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "header"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1083,7 +1269,7 @@ pub mod tidegate {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "header-values"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1167,7 +1353,7 @@ pub mod tidegate {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "header-names"]
                         fn wit_import1(_: *mut u8);
@@ -1252,7 +1438,7 @@ pub mod tidegate {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "set-header"]
                         fn wit_import3(
@@ -1313,7 +1499,7 @@ pub mod tidegate {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "append-header"]
                         fn wit_import3(
@@ -1368,7 +1554,7 @@ pub mod tidegate {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "remove-header"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1481,7 +1667,7 @@ pub mod tidegate {
                     }
                     let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "edit-headers"]
                         fn wit_import10(_: *mut u8, _: usize, _: *mut u8);
@@ -1523,8 +1709,9 @@ pub mod tidegate {
             pub type Field = super::super::super::tidegate::plugin::types::Field;
             #[allow(unused_unsafe, clippy::all)]
             /// Prepare the reply that `action.respond` sends. A second call replaces the first. The host
-            /// adds `content-length`. Works in `on-request-head` and `on-response-head`; in the latter it
-            /// replaces the upstream's response, whose body is dropped.
+            /// adds `content-length`. Works while nothing of a response was sent: in all phases up to
+            /// `on-response-head`, and in `on-response-body` while the head waits; from `on-response-head` on it
+            /// replaces the upstream's response, whose body is dropped. Elsewhere `wrong-phase`.
             ///
             /// The status is 200-599. The body is at most 1 MiB.
             #[allow(async_fn_in_trait)]
@@ -1573,7 +1760,7 @@ pub mod tidegate {
                     let len4 = vec4.len();
                     let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/reply@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/reply@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "set"]
                         fn wit_import6(
@@ -1622,6 +1809,88 @@ pub mod tidegate {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result9
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `set`, with a body that the host asks for piece by piece: the plugin exports `on-reply-body`
+            /// (without it, this answers `unavailable`) and the exchange keeps the instance until the body has
+            /// ended. The host adds `transfer-encoding` where it is needed; a `content-length` among the
+            /// headers is refused.
+            #[allow(async_fn_in_trait)]
+            pub fn begin(
+                status: u16,
+                headers: &[Field],
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec3 = headers;
+                    let len3 = vec3.len();
+                    let layout3 = _rt::alloc::Layout::from_size_align(
+                            vec3.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result3, _cleanup3) = ::wit_bindgen::rt::Cleanup::new(layout3);
+                    for (i, e) in vec3.into_iter().enumerate() {
+                        let base = result3
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let (t0_0, t0_1) = e;
+                            let vec1 = t0_0;
+                            let ptr1 = vec1.as_ptr().cast::<u8>();
+                            let len1 = vec1.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len1;
+                            *base.add(0).cast::<*mut u8>() = ptr1.cast_mut();
+                            let vec2 = t0_1;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len2;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr2.cast_mut();
+                        }
+                    }
+                    let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/reply@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "begin"]
+                        fn wit_import5(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import5(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import5(_rt::as_i32(&status), result3, len3, ptr4);
+                    let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+                    let result8 = match l6 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(*ptr4.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l7 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
                 }
             }
         }
@@ -1690,7 +1959,7 @@ pub mod tidegate {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/attributes@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/attributes@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1783,7 +2052,7 @@ pub mod tidegate {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/attributes@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/attributes@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "get-text"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1883,7 +2152,7 @@ pub mod tidegate {
                     };
                     let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/attributes@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/attributes@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "set"]
                         fn wit_import5(
@@ -1991,7 +2260,7 @@ pub mod tidegate {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/log@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/log@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "write"]
                         fn wit_import1(_: i32, _: *mut u8, _: usize);
@@ -2009,7 +2278,7 @@ pub mod tidegate {
             pub fn enabled(level: Level) -> bool {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/log@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/log@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "enabled"]
                         fn wit_import0(_: i32) -> i32;
@@ -2084,7 +2353,7 @@ pub mod tidegate {
                     }
                     let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/metrics@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/metrics@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "count"]
                         fn wit_import6(
@@ -2183,7 +2452,7 @@ pub mod tidegate {
                     }
                     let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/metrics@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/metrics@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "gauge"]
                         fn wit_import6(
@@ -2282,7 +2551,7 @@ pub mod tidegate {
                     }
                     let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/metrics@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/metrics@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "observe"]
                         fn wit_import6(
@@ -2346,7 +2615,7 @@ pub mod tidegate {
             pub fn now() -> u64 {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/clock@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/clock@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "now"]
                         fn wit_import0() -> i64;
@@ -2365,7 +2634,7 @@ pub mod tidegate {
             pub fn monotonic() -> u64 {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/clock@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/clock@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "monotonic"]
                         fn wit_import0() -> i64;
@@ -2471,6 +2740,27 @@ pub mod tidegate {
                         .finish()
                 }
             }
+            /// A sliding window: at most `limit` in any `period`, estimated from the counts of the present and
+            /// the last period, the latter weighted by how much of it the window still covers.
+            #[repr(C)]
+            #[derive(Clone, Copy, PartialEq)]
+            pub struct Window {
+                /// The most in one period, at least 1.
+                pub limit: u64,
+                /// The period in nanoseconds, at least 1.
+                pub period: u64,
+            }
+            impl ::core::fmt::Debug for Window {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Window")
+                        .field("limit", &self.limit)
+                        .field("period", &self.period)
+                        .finish()
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// Take `cost` tokens from the bucket of `key`. A cost above `burst` is `invalid-argument`.
             #[allow(async_fn_in_trait)]
@@ -2490,7 +2780,7 @@ pub mod tidegate {
                     let Bucket { tokens: tokens1, period: period1, burst: burst1 } = bucket;
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/limiter@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/limiter@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "take"]
                         fn wit_import3(
@@ -2558,6 +2848,216 @@ pub mod tidegate {
                     result10
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Count `cost` in the window of `key`, if that stays within the limit. A cost above the limit is
+            /// `invalid-argument`.
+            #[allow(async_fn_in_trait)]
+            pub fn take_window(
+                scope: Scope,
+                key: &[u8],
+                window: Window,
+                cost: u64,
+            ) -> ::core::result::Result<Outcome, Error> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 40]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 40]);
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let Window { limit: limit1, period: period1 } = window;
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/limiter@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "take-window"]
+                        fn wit_import3(
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: i64,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: i64,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(
+                        scope.clone() as i32,
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i64(limit1),
+                        _rt::as_i64(period1),
+                        _rt::as_i64(&cost),
+                        ptr2,
+                    );
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result10 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = i32::from(*ptr2.add(8).cast::<u8>());
+                                let l6 = *ptr2.add(16).cast::<i64>();
+                                let l7 = *ptr2.add(24).cast::<i64>();
+                                let l8 = *ptr2.add(32).cast::<i64>();
+                                Outcome {
+                                    allowed: _rt::bool_lift(l5 as u8),
+                                    remaining: l6 as u64,
+                                    full_after: l7 as u64,
+                                    retry_after: l8 as u64,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l9 = i32::from(*ptr2.add(8).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l9 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result10
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Take one of `limit` places of `key`, for as long as this exchange lasts: the host gives it back
+            /// when the exchange is over, however it ends, or after `ttl` nanoseconds. Answers whether there
+            /// was a place.
+            #[allow(async_fn_in_trait)]
+            pub fn acquire(
+                scope: Scope,
+                key: &[u8],
+                limit: u64,
+                ttl: u64,
+            ) -> ::core::result::Result<bool, Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/limiter@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "acquire"]
+                        fn wit_import2(
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(
+                        scope.clone() as i32,
+                        ptr0.cast_mut(),
+                        len0,
+                        _rt::as_i64(&limit),
+                        _rt::as_i64(&ttl),
+                        ptr1,
+                    );
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result6 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                _rt::bool_lift(l4 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l5 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Give a place of `key` back that this exchange took, before it ends.
+            #[allow(async_fn_in_trait)]
+            pub fn release(
+                scope: Scope,
+                key: &[u8],
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/limiter@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "release"]
+                        fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(scope.clone() as i32, ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
         }
         /// What a plugin is interested in; to be called from `configure` only, elsewhere `wrong-phase`.
         ///
@@ -2571,6 +3071,37 @@ pub mod tidegate {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             pub type Error = super::super::super::tidegate::plugin::types::Error;
+            /// How a plugin wants to see a body.
+            #[derive(Clone, Copy, PartialEq)]
+            pub enum BodyMode {
+                /// Not at all.
+                None,
+                /// Each piece as it comes, on an instance that the exchange keeps for itself.
+                Streaming,
+                /// Whole, up to so many bytes; the head waits.
+                Buffer(u64),
+                /// Up to so many bytes of its beginning; the head waits.
+                Peek(u64),
+            }
+            impl ::core::fmt::Debug for BodyMode {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        BodyMode::None => f.debug_tuple("BodyMode::None").finish(),
+                        BodyMode::Streaming => {
+                            f.debug_tuple("BodyMode::Streaming").finish()
+                        }
+                        BodyMode::Buffer(e) => {
+                            f.debug_tuple("BodyMode::Buffer").field(e).finish()
+                        }
+                        BodyMode::Peek(e) => {
+                            f.debug_tuple("BodyMode::Peek").field(e).finish()
+                        }
+                    }
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// Only requests with one of these methods.
             #[allow(async_fn_in_trait)]
@@ -2604,7 +3135,7 @@ pub mod tidegate {
                     }
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "methods"]
                         fn wit_import3(_: *mut u8, _: usize, _: *mut u8);
@@ -2665,7 +3196,7 @@ pub mod tidegate {
                     }
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "paths"]
                         fn wit_import3(_: *mut u8, _: usize, _: *mut u8);
@@ -2726,7 +3257,7 @@ pub mod tidegate {
                     }
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.0")]
+                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.1")]
                     unsafe extern "C" {
                         #[link_name = "headers"]
                         fn wit_import3(_: *mut u8, _: usize, _: *mut u8);
@@ -2754,6 +3285,3826 @@ pub mod tidegate {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// How to call `on-request-body`; `none` where this is not called. A size above the operator's
+            /// `body_bytes` is `limit-reached`.
+            #[allow(async_fn_in_trait)]
+            pub fn request_body(mode: BodyMode) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let (result0_0, result0_1) = match mode {
+                        BodyMode::None => (0i32, 0i64),
+                        BodyMode::Streaming => (1i32, 0i64),
+                        BodyMode::Buffer(e) => (2i32, _rt::as_i64(e)),
+                        BodyMode::Peek(e) => (3i32, _rt::as_i64(e)),
+                    };
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "request-body"]
+                        fn wit_import2(_: i32, _: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: i32, _: i64, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(result0_0, result0_1, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// How to call `on-response-body`, likewise.
+            #[allow(async_fn_in_trait)]
+            pub fn response_body(mode: BodyMode) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let (result0_0, result0_1) = match mode {
+                        BodyMode::None => (0i32, 0i64),
+                        BodyMode::Streaming => (1i32, 0i64),
+                        BodyMode::Buffer(e) => (2i32, _rt::as_i64(e)),
+                        BodyMode::Peek(e) => (3i32, _rt::as_i64(e)),
+                    };
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "response-body"]
+                        fn wit_import2(_: i32, _: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: i32, _: i64, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(result0_0, result0_1, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Call `on-tick` every so many nanoseconds, at least 1 s.
+            #[allow(async_fn_in_trait)]
+            pub fn tick(period: u64) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/interest@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "tick"]
+                        fn wit_import1(_: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i64, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i64(&period), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result4 = match l2 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l3 = i32::from(*ptr0.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l3 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result4
+                }
+            }
+        }
+        /// Bodies of the exchange.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod body {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::tidegate::plugin::types::Error;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Do not call this plugin for the request body of this exchange (any more). In `on-request-head`
+            /// it is as if `interest.request-body` had said `none`; in `on-request-body` what follows passes
+            /// unseen.
+            #[allow(async_fn_in_trait)]
+            pub fn skip_request() -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/body@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "skip-request"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result4 = match l2 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l3 = i32::from(*ptr0.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l3 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result4
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The same for the response body: to be called in `on-response-head` when the type of the
+            /// content, for example, says that there is nothing to do. The length of the response then stays known.
+            #[allow(async_fn_in_trait)]
+            pub fn skip_response() -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/body@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "skip-response"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result4 = match l2 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l3 = i32::from(*ptr0.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l3 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result4
+                }
+            }
+        }
+        /// The trailers of the response; works in `on-response-trailers`, elsewhere `wrong-phase`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod trailers {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::tidegate::plugin::types::Error;
+            pub type Edit = super::super::super::tidegate::plugin::types::Edit;
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `response.header`.
+            #[allow(async_fn_in_trait)]
+            pub fn header(
+                name: &str,
+            ) -> ::core::result::Result<::core::option::Option<_rt::Vec<u8>>, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/trailers@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "header"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result9 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l4 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l5.cast(), len7, len7))
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l8 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l8 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result9
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `response.header-values`.
+            #[allow(async_fn_in_trait)]
+            pub fn header_values(
+                name: &str,
+            ) -> ::core::result::Result<_rt::Vec<_rt::Vec<u8>>, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/trailers@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "header-values"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result11 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base9 = l4;
+                                let len9 = l5;
+                                let mut result9 = _rt::Vec::with_capacity(len9);
+                                for i in 0..len9 {
+                                    let base = base9
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e9 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        <_ as From<
+                                            _rt::Vec<_>,
+                                        >>::from(_rt::Vec::from_raw_parts(l6.cast(), len8, len8))
+                                    };
+                                    result9.push(e9);
+                                }
+                                _rt::cabi_dealloc(
+                                    base9,
+                                    len9 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                result9
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l10 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l10 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result11
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `response.header-names`.
+            #[allow(async_fn_in_trait)]
+            pub fn header_names() -> ::core::result::Result<
+                _rt::Vec<_rt::String>,
+                Error,
+            > {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/trailers@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "header-names"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result10 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base8 = l3;
+                                let len8 = l4;
+                                let mut result8 = _rt::Vec::with_capacity(len8);
+                                for i in 0..len8 {
+                                    let base = base8
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e8 = {
+                                        let l5 = *base.add(0).cast::<*mut u8>();
+                                        let l6 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len7 = l6;
+                                        let bytes7 = _rt::Vec::from_raw_parts(
+                                            l5.cast(),
+                                            len7,
+                                            len7,
+                                        );
+                                        _rt::string_lift(bytes7)
+                                    };
+                                    result8.push(e8);
+                                }
+                                _rt::cabi_dealloc(
+                                    base8,
+                                    len8 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                result8
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l9 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l9 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result10
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `response.set-header`.
+            #[allow(async_fn_in_trait)]
+            pub fn set_header(
+                name: &str,
+                value: &[u8],
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = value;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/trailers@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "set-header"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result6 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(*ptr2.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l5 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `response.append-header`.
+            #[allow(async_fn_in_trait)]
+            pub fn append_header(
+                name: &str,
+                value: &[u8],
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = value;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/trailers@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "append-header"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result6 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(*ptr2.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l5 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `response.remove-header`.
+            #[allow(async_fn_in_trait)]
+            pub fn remove_header(name: &str) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/trailers@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "remove-header"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `response.edit-headers`.
+            #[allow(async_fn_in_trait)]
+            pub fn edit_headers(edits: &[Edit]) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec8 = edits;
+                    let len8 = vec8.len();
+                    let layout8 = _rt::alloc::Layout::from_size_align(
+                            vec8.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result8, _cleanup8) = ::wit_bindgen::rt::Cleanup::new(layout8);
+                    for (i, e) in vec8.into_iter().enumerate() {
+                        let base = result8
+                            .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            use super::super::super::tidegate::plugin::types::Edit as V7;
+                            match e {
+                                V7::Set(e) => {
+                                    *base.add(0).cast::<u8>() = (0i32) as u8;
+                                    let (t0_0, t0_1) = e;
+                                    let vec1 = t0_0;
+                                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                                    let len1 = vec1.len();
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len1;
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr1.cast_mut();
+                                    let vec2 = t0_1;
+                                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                                    let len2 = vec2.len();
+                                    *base
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len2;
+                                    *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr2.cast_mut();
+                                }
+                                V7::Append(e) => {
+                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                    let (t3_0, t3_1) = e;
+                                    let vec4 = t3_0;
+                                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                                    let len4 = vec4.len();
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len4;
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr4.cast_mut();
+                                    let vec5 = t3_1;
+                                    let ptr5 = vec5.as_ptr().cast::<u8>();
+                                    let len5 = vec5.len();
+                                    *base
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len5;
+                                    *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr5.cast_mut();
+                                }
+                                V7::Remove(e) => {
+                                    *base.add(0).cast::<u8>() = (2i32) as u8;
+                                    let vec6 = e;
+                                    let ptr6 = vec6.as_ptr().cast::<u8>();
+                                    let len6 = vec6.len();
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len6;
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr6.cast_mut();
+                                }
+                            }
+                        }
+                    }
+                    let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/trailers@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "edit-headers"]
+                        fn wit_import10(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import10(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import10(result8, len8, ptr9);
+                    let l11 = i32::from(*ptr9.add(0).cast::<u8>());
+                    let result13 = match l11 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l12 = i32::from(*ptr9.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l12 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result13
+                }
+            }
+        }
+        /// The upstream of the request: a named group of peers. Choosing works in `on-upstream-choice`,
+        /// reading from there on; elsewhere `wrong-phase`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod upstream {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::tidegate::plugin::types::Error;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The group: the route's, or the one that was chosen.
+            #[allow(async_fn_in_trait)]
+            pub fn group() -> ::core::result::Result<_rt::String, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/upstream@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "group"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result7 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                );
+                                _rt::string_lift(bytes5)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l6 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The peers of a group, as the configuration names them.
+            #[allow(async_fn_in_trait)]
+            pub fn peers(
+                group: &str,
+            ) -> ::core::result::Result<_rt::Vec<_rt::String>, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = group;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/upstream@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "peers"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result11 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base9 = l4;
+                                let len9 = l5;
+                                let mut result9 = _rt::Vec::with_capacity(len9);
+                                for i in 0..len9 {
+                                    let base = base9
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e9 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 = _rt::Vec::from_raw_parts(
+                                            l6.cast(),
+                                            len8,
+                                            len8,
+                                        );
+                                        _rt::string_lift(bytes8)
+                                    };
+                                    result9.push(e9);
+                                }
+                                _rt::cabi_dealloc(
+                                    base9,
+                                    len9 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                result9
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l10 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l10 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result11
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Ask this group. The route's own may always be chosen, others where the operator granted them
+            /// (`upstreams`); otherwise `forbidden`, and `invalid-name` where there is none.
+            #[allow(async_fn_in_trait)]
+            pub fn choose_group(group: &str) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = group;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/upstream@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "choose-group"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Ask this peer of the group first. Further attempts go to the next peers in turn.
+            #[allow(async_fn_in_trait)]
+            pub fn choose_peer(peer: &str) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = peer;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/upstream@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "choose-peer"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The peer that is asked; works from `on-upstream-request` on.
+            #[allow(async_fn_in_trait)]
+            pub fn peer() -> ::core::result::Result<_rt::String, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/upstream@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "peer"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result7 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                );
+                                _rt::string_lift(bytes5)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l6 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Which attempt this is, from 1; works from `on-upstream-request` on.
+            #[allow(async_fn_in_trait)]
+            pub fn attempt() -> ::core::result::Result<u32, Error> {
+                unsafe {
+                    #[repr(align(4))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 8]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 8]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/upstream@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "attempt"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result5 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(4).cast::<i32>();
+                                l3 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr0.add(4).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+        }
+        /// What became of the exchange; works in `on-log`, elsewhere `wrong-phase`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod outcome {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::tidegate::plugin::types::Error;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The status that the client got; 0 where it got none.
+            #[allow(async_fn_in_trait)]
+            pub fn status() -> ::core::result::Result<u16, Error> {
+                unsafe {
+                    #[repr(align(2))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 4]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 4]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "status"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result5 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = i32::from(*ptr0.add(2).cast::<u16>());
+                                l3 as u16
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr0.add(2).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Bytes of the request body that were read from the client.
+            #[allow(async_fn_in_trait)]
+            pub fn request_bytes() -> ::core::result::Result<u64, Error> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 16]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "request-bytes"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result5 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<i64>();
+                                l3 as u64
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr0.add(8).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Bytes of the response body that were sent to the client.
+            #[allow(async_fn_in_trait)]
+            pub fn response_bytes() -> ::core::result::Result<u64, Error> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 16]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "response-bytes"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result5 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<i64>();
+                                l3 as u64
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr0.add(8).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Nanoseconds from the request's head to the end of the exchange.
+            #[allow(async_fn_in_trait)]
+            pub fn duration() -> ::core::result::Result<u64, Error> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 16]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "duration"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result5 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(8).cast::<i64>();
+                                l3 as u64
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr0.add(8).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Nanoseconds from the request's head to the upstream's response head, where there was one.
+            #[allow(async_fn_in_trait)]
+            pub fn upstream_wait() -> ::core::result::Result<
+                ::core::option::Option<u64>,
+                Error,
+            > {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 24]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 24]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "upstream-wait"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result6 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = i32::from(*ptr0.add(8).cast::<u8>());
+                                match l3 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l4 = *ptr0.add(16).cast::<i64>();
+                                            l4 as u64
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(*ptr0.add(8).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l5 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The upstream that was asked last.
+            #[allow(async_fn_in_trait)]
+            pub fn upstream() -> ::core::result::Result<
+                ::core::option::Option<_rt::String>,
+                Error,
+            > {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "upstream"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result8 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l3 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l4 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l5 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len6 = l5;
+                                            let bytes6 = _rt::Vec::from_raw_parts(
+                                                l4.cast(),
+                                                len6,
+                                                len6,
+                                            );
+                                            _rt::string_lift(bytes6)
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l7 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The peer that was asked last.
+            #[allow(async_fn_in_trait)]
+            pub fn peer() -> ::core::result::Result<
+                ::core::option::Option<_rt::String>,
+                Error,
+            > {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "peer"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result8 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l3 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l4 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l5 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len6 = l5;
+                                            let bytes6 = _rt::Vec::from_raw_parts(
+                                                l4.cast(),
+                                                len6,
+                                                len6,
+                                            );
+                                            _rt::string_lift(bytes6)
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l7 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// How many peers were asked.
+            #[allow(async_fn_in_trait)]
+            pub fn attempts() -> ::core::result::Result<u32, Error> {
+                unsafe {
+                    #[repr(align(4))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 8]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 8]);
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "attempts"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result5 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0.add(4).cast::<i32>();
+                                l3 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr0.add(4).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l4 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// What went wrong, as in the access log, where something did.
+            #[allow(async_fn_in_trait)]
+            pub fn problem() -> ::core::result::Result<
+                ::core::option::Option<_rt::String>,
+                Error,
+            > {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/outcome@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "problem"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result8 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l3 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l4 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l5 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len6 = l5;
+                                            let bytes6 = _rt::Vec::from_raw_parts(
+                                                l4.cast(),
+                                                len6,
+                                                len6,
+                                            );
+                                            _rt::string_lift(bytes6)
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l7 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+        }
+        /// Random numbers, fit for keys and tokens.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod random {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            #[allow(unused_unsafe, clippy::all)]
+            /// So many random bytes, up to 64 KiB; more are cut to that.
+            #[allow(async_fn_in_trait)]
+            pub fn bytes(count: u32) -> _rt::Vec<u8> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 2
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/random@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "bytes"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&count), ptr0);
+                    let l2 = *ptr0.add(0).cast::<*mut u8>();
+                    let l3 = *ptr0
+                        .add(::core::mem::size_of::<*const u8>())
+                        .cast::<usize>();
+                    let len4 = l3;
+                    let result5 = <_ as From<
+                        _rt::Vec<_>,
+                    >>::from(_rt::Vec::from_raw_parts(l2.cast(), len4, len4));
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// A random number, all values alike.
+            #[allow(async_fn_in_trait)]
+            pub fn number() -> u64 {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/random@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "number"]
+                        fn wit_import0() -> i64;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0() -> i64 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0();
+                    ret as u64
+                }
+            }
+        }
+        /// Secrets that the operator granted by name. A handle always stands for the present value: a secret
+        /// that is rotated needs no restart. Give handles to `crypto` instead of revealing them where you can.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod secrets {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::tidegate::plugin::types::Error;
+            /// A secret, without its value. Valid in this instance.
+            pub type Secret = u32;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The handle of a secret; `forbidden` where it was not granted. Works in `configure` too.
+            #[allow(async_fn_in_trait)]
+            pub fn open(name: &str) -> ::core::result::Result<Secret, Error> {
+                unsafe {
+                    #[repr(align(4))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 8]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 8]);
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/secrets@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "open"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result6 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1.add(4).cast::<i32>();
+                                l4 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(*ptr1.add(4).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l5 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The present value. Never log it, and keep no copy: it may be another the next time.
+            #[allow(async_fn_in_trait)]
+            pub fn reveal(
+                secret: Secret,
+            ) -> ::core::result::Result<_rt::Vec<u8>, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/secrets@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "reveal"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(secret), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result7 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(l3.cast(), len5, len5))
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l6 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
+        }
+        /// Named stores of keys and values that the operator granted; each plugin has keys of its own in each.
+        /// In memory: bounded, shared by all instances and threads, kept over a swap of the plugin, lost when the
+        /// proxy ends; what is least recently used makes room. Or in Redis, shared by several proxies; then these
+        /// functions wait.
+        ///
+        /// Keys have 1 byte to 1 KiB, values up to 1 MiB. A `ttl` is in nanoseconds, `none` for no end. A store that was
+        /// not granted is `forbidden`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod kv {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::tidegate::plugin::types::Error;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The value of a key.
+            #[allow(async_fn_in_trait)]
+            pub fn get(
+                store: &str,
+                key: &[u8],
+            ) -> ::core::result::Result<::core::option::Option<_rt::Vec<u8>>, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = store;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = key;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/kv@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result10 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l5 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l6 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l6.cast(), len8, len8))
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l9 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l9 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result10
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Set a key.
+            #[allow(async_fn_in_trait)]
+            pub fn set(
+                store: &str,
+                key: &[u8],
+                value: &[u8],
+                ttl: ::core::option::Option<u64>,
+            ) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = store;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = key;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = value;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let (result3_0, result3_1) = match ttl {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/kv@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "set"]
+                        fn wit_import5(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import5(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import5(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        result3_0,
+                        result3_1,
+                        ptr4,
+                    );
+                    let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+                    let result8 = match l6 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(*ptr4.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l7 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Remove a key; answers whether it was there.
+            #[allow(async_fn_in_trait)]
+            pub fn delete(
+                store: &str,
+                key: &[u8],
+            ) -> ::core::result::Result<bool, Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = store;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = key;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/kv@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "delete"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result7 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = i32::from(*ptr2.add(1).cast::<u8>());
+                                _rt::bool_lift(l5 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(*ptr2.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l6 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Set a key if its value is `expected` (`none`: if it is absent), in one step. Answers whether it was.
+            #[allow(async_fn_in_trait)]
+            pub fn compare_and_set(
+                store: &str,
+                key: &[u8],
+                expected: ::core::option::Option<&[u8]>,
+                value: &[u8],
+                ttl: ::core::option::Option<u64>,
+            ) -> ::core::result::Result<bool, Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = store;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = key;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let (result3_0, result3_1, result3_2) = match expected {
+                        Some(e) => {
+                            let vec2 = e;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            (1i32, ptr2.cast_mut(), len2)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let vec4 = value;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    let (result5_0, result5_1) = match ttl {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let ptr6 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/kv@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "compare-and-set"]
+                        fn wit_import7(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import7(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import7(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        result3_0,
+                        result3_1,
+                        result3_2,
+                        ptr4.cast_mut(),
+                        len4,
+                        result5_0,
+                        result5_1,
+                        ptr6,
+                    );
+                    let l8 = i32::from(*ptr6.add(0).cast::<u8>());
+                    let result11 = match l8 {
+                        0 => {
+                            let e = {
+                                let l9 = i32::from(*ptr6.add(1).cast::<u8>());
+                                _rt::bool_lift(l9 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l10 = i32::from(*ptr6.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l10 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result11
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Add to a number, in one step, and answer the sum. An absent key counts as 0 and gets the `ttl`; one that
+            /// is there keeps its own. The value is decimal text; one that is none is `invalid-value`, as is a sum
+            /// that does not fit.
+            #[allow(async_fn_in_trait)]
+            pub fn increment(
+                store: &str,
+                key: &[u8],
+                by: i64,
+                ttl: ::core::option::Option<u64>,
+            ) -> ::core::result::Result<i64, Error> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 16]);
+                    let vec0 = store;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = key;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let (result2_0, result2_1) = match ttl {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/kv@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "increment"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: i32,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        _rt::as_i64(&by),
+                        result2_0,
+                        result2_1,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result8 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = *ptr3.add(8).cast::<i64>();
+                                l6
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(*ptr3.add(8).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l7 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+        }
+        /// Requests to other servers: to the origins that the operator granted, never to a private address
+        /// unless that was granted too. Redirects are answered, not followed. Connections are pooled. These functions wait.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod http_client {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Field = super::super::super::tidegate::plugin::types::Field;
+            /// Why there is no response.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Failure {
+                /// The origin, or the address that its name stands for, was not granted.
+                Forbidden,
+                /// Not a URL, method or field that can be sent.
+                InvalidRequest,
+                /// The name has no address.
+                Unresolved,
+                /// Nobody answers at the address, or the connection broke.
+                Unreachable,
+                /// The server's certificate is not valid.
+                Tls,
+                /// It took too long.
+                Timeout,
+                /// The response is larger than was allowed.
+                TooLarge,
+                /// The server does not speak HTTP as it should.
+                Protocol,
+                /// Too many calls at one time.
+                LimitReached,
+                /// There is no such call, or it has ended.
+                Closed,
+                /// Makes no sense in this phase (`configure`).
+                WrongPhase,
+            }
+            impl Failure {
+                pub fn name(&self) -> &'static str {
+                    match self {
+                        Failure::Forbidden => "forbidden",
+                        Failure::InvalidRequest => "invalid-request",
+                        Failure::Unresolved => "unresolved",
+                        Failure::Unreachable => "unreachable",
+                        Failure::Tls => "tls",
+                        Failure::Timeout => "timeout",
+                        Failure::TooLarge => "too-large",
+                        Failure::Protocol => "protocol",
+                        Failure::LimitReached => "limit-reached",
+                        Failure::Closed => "closed",
+                        Failure::WrongPhase => "wrong-phase",
+                    }
+                }
+                pub fn message(&self) -> &'static str {
+                    match self {
+                        Failure::Forbidden => {
+                            "The origin, or the address that its name stands for, was not granted."
+                        }
+                        Failure::InvalidRequest => {
+                            "Not a URL, method or field that can be sent."
+                        }
+                        Failure::Unresolved => "The name has no address.",
+                        Failure::Unreachable => {
+                            "Nobody answers at the address, or the connection broke."
+                        }
+                        Failure::Tls => "The server's certificate is not valid.",
+                        Failure::Timeout => "It took too long.",
+                        Failure::TooLarge => "The response is larger than was allowed.",
+                        Failure::Protocol => {
+                            "The server does not speak HTTP as it should."
+                        }
+                        Failure::LimitReached => "Too many calls at one time.",
+                        Failure::Closed => "There is no such call, or it has ended.",
+                        Failure::WrongPhase => {
+                            "Makes no sense in this phase (`configure`)."
+                        }
+                    }
+                }
+            }
+            impl ::core::fmt::Debug for Failure {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Failure")
+                        .field("code", &(*self as i32))
+                        .field("name", &self.name())
+                        .field("message", &self.message())
+                        .finish()
+                }
+            }
+            impl ::core::fmt::Display for Failure {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    write!(f, "{} (error {})", self.name(), * self as i32)
+                }
+            }
+            impl ::core::error::Error for Failure {}
+            impl Failure {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Failure {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Failure::Forbidden,
+                        1 => Failure::InvalidRequest,
+                        2 => Failure::Unresolved,
+                        3 => Failure::Unreachable,
+                        4 => Failure::Tls,
+                        5 => Failure::Timeout,
+                        6 => Failure::TooLarge,
+                        7 => Failure::Protocol,
+                        8 => Failure::LimitReached,
+                        9 => Failure::Closed,
+                        10 => Failure::WrongPhase,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// What to ask.
+            #[derive(Clone, PartialEq)]
+            pub struct Request {
+                pub method: _rt::String,
+                /// Absolute, such as `https://auth.example/check?x=1`.
+                pub url: _rt::String,
+                /// Without `host` and the fields that frame the message: those follow from the rest.
+                pub headers: _rt::Vec<Field>,
+                /// The most nanoseconds until the response is there; 10 s where absent.
+                pub timeout: ::core::option::Option<u64>,
+            }
+            impl ::core::fmt::Debug for Request {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Request")
+                        .field("method", &self.method)
+                        .field("url", &self.url)
+                        .field("headers", &self.headers)
+                        .field("timeout", &self.timeout)
+                        .finish()
+                }
+            }
+            /// The head of what came back.
+            #[derive(Clone, PartialEq)]
+            pub struct Response {
+                pub status: u16,
+                pub headers: _rt::Vec<Field>,
+            }
+            impl ::core::fmt::Debug for Response {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Response")
+                        .field("status", &self.status)
+                        .field("headers", &self.headers)
+                        .finish()
+                }
+            }
+            /// A call whose bodies are streamed. Valid in this instance, until it is closed or the phase ends.
+            pub type Call = u32;
+            #[allow(unused_unsafe, clippy::all)]
+            /// One call, whole: send a request with a body and read the response with its body, of which at most
+            /// `limit` bytes (up to 1 MiB).
+            #[allow(async_fn_in_trait)]
+            pub fn send(
+                request: &Request,
+                body: &[u8],
+                limit: u32,
+            ) -> ::core::result::Result<(Response, _rt::Vec<u8>), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 6
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let Request {
+                        method: method0,
+                        url: url0,
+                        headers: headers0,
+                        timeout: timeout0,
+                    } = request;
+                    let vec1 = method0;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = url0;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec6 = headers0;
+                    let len6 = vec6.len();
+                    let layout6 = _rt::alloc::Layout::from_size_align(
+                            vec6.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result6, _cleanup6) = ::wit_bindgen::rt::Cleanup::new(layout6);
+                    for (i, e) in vec6.into_iter().enumerate() {
+                        let base = result6
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let (t3_0, t3_1) = e;
+                            let vec4 = t3_0;
+                            let ptr4 = vec4.as_ptr().cast::<u8>();
+                            let len4 = vec4.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len4;
+                            *base.add(0).cast::<*mut u8>() = ptr4.cast_mut();
+                            let vec5 = t3_1;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len5;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr5.cast_mut();
+                        }
+                    }
+                    let (result7_0, result7_1) = match timeout0 {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let vec8 = body;
+                    let ptr8 = vec8.as_ptr().cast::<u8>();
+                    let len8 = vec8.len();
+                    let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/http-client@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "send"]
+                        fn wit_import10(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i64,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import10(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import10(
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        result6,
+                        len6,
+                        result7_0,
+                        result7_1,
+                        ptr8.cast_mut(),
+                        len8,
+                        _rt::as_i32(&limit),
+                        ptr9,
+                    );
+                    let l11 = i32::from(*ptr9.add(0).cast::<u8>());
+                    let result26 = match l11 {
+                        0 => {
+                            let e = {
+                                let l12 = i32::from(
+                                    *ptr9.add(::core::mem::size_of::<*const u8>()).cast::<u16>(),
+                                );
+                                let l13 = *ptr9
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l14 = *ptr9
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base21 = l13;
+                                let len21 = l14;
+                                let mut result21 = _rt::Vec::with_capacity(len21);
+                                for i in 0..len21 {
+                                    let base = base21
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e21 = {
+                                        let l15 = *base.add(0).cast::<*mut u8>();
+                                        let l16 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len17 = l16;
+                                        let bytes17 = _rt::Vec::from_raw_parts(
+                                            l15.cast(),
+                                            len17,
+                                            len17,
+                                        );
+                                        let l18 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l19 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len20 = l19;
+                                        (
+                                            _rt::string_lift(bytes17),
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l18.cast(), len20, len20)),
+                                        )
+                                    };
+                                    result21.push(e21);
+                                }
+                                _rt::cabi_dealloc(
+                                    base21,
+                                    len21 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l22 = *ptr9
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l23 = *ptr9
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len24 = l23;
+                                (
+                                    Response {
+                                        status: l12 as u16,
+                                        headers: result21,
+                                    },
+                                    <_ as From<
+                                        _rt::Vec<_>,
+                                    >>::from(_rt::Vec::from_raw_parts(l22.cast(), len24, len24)),
+                                )
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l25 = i32::from(
+                                    *ptr9.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                Failure::_lift(l25 as u8)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result26
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Begin a call; its body follows with `write`.
+            #[allow(async_fn_in_trait)]
+            pub fn begin(request: &Request) -> ::core::result::Result<Call, Failure> {
+                unsafe {
+                    #[repr(align(4))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 8]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 8]);
+                    let Request {
+                        method: method0,
+                        url: url0,
+                        headers: headers0,
+                        timeout: timeout0,
+                    } = request;
+                    let vec1 = method0;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = url0;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec6 = headers0;
+                    let len6 = vec6.len();
+                    let layout6 = _rt::alloc::Layout::from_size_align(
+                            vec6.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result6, _cleanup6) = ::wit_bindgen::rt::Cleanup::new(layout6);
+                    for (i, e) in vec6.into_iter().enumerate() {
+                        let base = result6
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let (t3_0, t3_1) = e;
+                            let vec4 = t3_0;
+                            let ptr4 = vec4.as_ptr().cast::<u8>();
+                            let len4 = vec4.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len4;
+                            *base.add(0).cast::<*mut u8>() = ptr4.cast_mut();
+                            let vec5 = t3_1;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len5;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr5.cast_mut();
+                        }
+                    }
+                    let (result7_0, result7_1) = match timeout0 {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let ptr8 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/http-client@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "begin"]
+                        fn wit_import9(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import9(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import9(
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        result6,
+                        len6,
+                        result7_0,
+                        result7_1,
+                        ptr8,
+                    );
+                    let l10 = i32::from(*ptr8.add(0).cast::<u8>());
+                    let result13 = match l10 {
+                        0 => {
+                            let e = {
+                                let l11 = *ptr8.add(4).cast::<i32>();
+                                l11 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l12 = i32::from(*ptr8.add(4).cast::<u8>());
+                                Failure::_lift(l12 as u8)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result13
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Send data of the request body, as fast as the server takes it.
+            #[allow(async_fn_in_trait)]
+            pub fn write(
+                call: Call,
+                data: &[u8],
+            ) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = data;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/http-client@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "write"]
+                        fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(_rt::as_i32(call), ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                Failure::_lift(l4 as u8)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// End the request body and wait for the head of the response.
+            #[allow(async_fn_in_trait)]
+            pub fn finish(call: Call) -> ::core::result::Result<Response, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/http-client@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "finish"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(call), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result14 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u16>(),
+                                );
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base12 = l4;
+                                let len12 = l5;
+                                let mut result12 = _rt::Vec::with_capacity(len12);
+                                for i in 0..len12 {
+                                    let base = base12
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e12 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 = _rt::Vec::from_raw_parts(
+                                            l6.cast(),
+                                            len8,
+                                            len8,
+                                        );
+                                        let l9 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l10 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len11 = l10;
+                                        (
+                                            _rt::string_lift(bytes8),
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l9.cast(), len11, len11)),
+                                        )
+                                    };
+                                    result12.push(e12);
+                                }
+                                _rt::cabi_dealloc(
+                                    base12,
+                                    len12 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                Response {
+                                    status: l3 as u16,
+                                    headers: result12,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l13 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                Failure::_lift(l13 as u8)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result14
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The next data of the response body; `none` at its end.
+            #[allow(async_fn_in_trait)]
+            pub fn read(
+                call: Call,
+            ) -> ::core::result::Result<::core::option::Option<_rt::Vec<u8>>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/http-client@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "read"]
+                        fn wit_import1(_: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(call), ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result8 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l3 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l4 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l5 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len6 = l5;
+                                            <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l4.cast(), len6, len6))
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                Failure::_lift(l7 as u8)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result8
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Give a call up, or say that it is no longer needed.
+            #[allow(async_fn_in_trait)]
+            pub fn close(call: Call) -> () {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/http-client@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "close"]
+                        fn wit_import0(_: i32);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0(_: i32) {
+                        unreachable!()
+                    }
+                    wit_import0(_rt::as_i32(call));
+                }
+            }
+        }
+        /// Cryptography at native speed.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod crypto {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Error = super::super::super::tidegate::plugin::types::Error;
+            pub type Secret = super::super::super::tidegate::plugin::secrets::Secret;
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Hash {
+                /// Broken for signatures; for protocols that still ask for it.
+                Sha1,
+                Sha256,
+                Sha384,
+                Sha512,
+            }
+            impl ::core::fmt::Debug for Hash {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Hash::Sha1 => f.debug_tuple("Hash::Sha1").finish(),
+                        Hash::Sha256 => f.debug_tuple("Hash::Sha256").finish(),
+                        Hash::Sha384 => f.debug_tuple("Hash::Sha384").finish(),
+                        Hash::Sha512 => f.debug_tuple("Hash::Sha512").finish(),
+                    }
+                }
+            }
+            impl Hash {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Hash {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Hash::Sha1,
+                        1 => Hash::Sha256,
+                        2 => Hash::Sha384,
+                        3 => Hash::Sha512,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// A key: bytes, or a secret that stays in the host.
+            #[derive(Clone, PartialEq)]
+            pub enum Key {
+                Bytes(_rt::Vec<u8>),
+                Secret(Secret),
+            }
+            impl ::core::fmt::Debug for Key {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Key::Bytes(e) => f.debug_tuple("Key::Bytes").field(e).finish(),
+                        Key::Secret(e) => f.debug_tuple("Key::Secret").field(e).finish(),
+                    }
+                }
+            }
+            /// A verified token.
+            #[derive(Clone, PartialEq)]
+            pub struct Jws {
+                /// The protected header, JSON.
+                pub header: _rt::String,
+                pub payload: _rt::Vec<u8>,
+            }
+            impl ::core::fmt::Debug for Jws {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Jws")
+                        .field("header", &self.header)
+                        .field("payload", &self.payload)
+                        .finish()
+                }
+            }
+            /// Why a token is not accepted.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum JwsError {
+                /// Not a compact JWS (RFC 7515), or larger than 16 KiB.
+                Malformed,
+                /// Its algorithm is not among the allowed ones.
+                Algorithm,
+                /// No key fits.
+                UnknownKey,
+                /// The signature is wrong.
+                Signature,
+                /// The keys cannot be had at the moment.
+                Unavailable,
+                /// The keys are not keys.
+                InvalidKeys,
+            }
+            impl JwsError {
+                pub fn name(&self) -> &'static str {
+                    match self {
+                        JwsError::Malformed => "malformed",
+                        JwsError::Algorithm => "algorithm",
+                        JwsError::UnknownKey => "unknown-key",
+                        JwsError::Signature => "signature",
+                        JwsError::Unavailable => "unavailable",
+                        JwsError::InvalidKeys => "invalid-keys",
+                    }
+                }
+                pub fn message(&self) -> &'static str {
+                    match self {
+                        JwsError::Malformed => {
+                            "Not a compact JWS (RFC 7515), or larger than 16 KiB."
+                        }
+                        JwsError::Algorithm => {
+                            "Its algorithm is not among the allowed ones."
+                        }
+                        JwsError::UnknownKey => "No key fits.",
+                        JwsError::Signature => "The signature is wrong.",
+                        JwsError::Unavailable => "The keys cannot be had at the moment.",
+                        JwsError::InvalidKeys => "The keys are not keys.",
+                    }
+                }
+            }
+            impl ::core::fmt::Debug for JwsError {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("JwsError")
+                        .field("code", &(*self as i32))
+                        .field("name", &self.name())
+                        .field("message", &self.message())
+                        .finish()
+                }
+            }
+            impl ::core::fmt::Display for JwsError {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    write!(f, "{} (error {})", self.name(), * self as i32)
+                }
+            }
+            impl ::core::error::Error for JwsError {}
+            impl JwsError {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> JwsError {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => JwsError::Malformed,
+                        1 => JwsError::Algorithm,
+                        2 => JwsError::UnknownKey,
+                        3 => JwsError::Signature,
+                        4 => JwsError::Unavailable,
+                        5 => JwsError::InvalidKeys,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// Keys that are at hand.
+            #[derive(Clone, PartialEq)]
+            pub enum Keys {
+                /// A JWK set (RFC 7517) as JSON.
+                Jwks(_rt::String),
+                /// A public key, PEM.
+                Pem(_rt::String),
+                /// A key of HS256, HS384, HS512; or, as a secret, any of the above.
+                Shared(Key),
+            }
+            impl ::core::fmt::Debug for Keys {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Keys::Jwks(e) => f.debug_tuple("Keys::Jwks").field(e).finish(),
+                        Keys::Pem(e) => f.debug_tuple("Keys::Pem").field(e).finish(),
+                        Keys::Shared(e) => {
+                            f.debug_tuple("Keys::Shared").field(e).finish()
+                        }
+                    }
+                }
+            }
+            /// A JWK set at a URL. The host fetches it (the origin must be granted for `http`), keeps it for all
+            /// instances, and refreshes it in the background.
+            #[derive(Clone, PartialEq)]
+            pub struct KeyUrl {
+                pub url: _rt::String,
+                /// Nanoseconds until it is fetched again, at least 10 s.
+                pub refresh: u64,
+                /// Nanoseconds for which the last good set serves while a new one cannot be had.
+                pub stale: u64,
+            }
+            impl ::core::fmt::Debug for KeyUrl {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("KeyUrl")
+                        .field("url", &self.url)
+                        .field("refresh", &self.refresh)
+                        .field("stale", &self.stale)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// A digest (FIPS 180-4).
+            #[allow(async_fn_in_trait)]
+            pub fn digest(hash: Hash, data: &[u8]) -> _rt::Vec<u8> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 2
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = data;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/crypto@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "digest"]
+                        fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(hash.clone() as i32, ptr0.cast_mut(), len0, ptr1);
+                    let l3 = *ptr1.add(0).cast::<*mut u8>();
+                    let l4 = *ptr1
+                        .add(::core::mem::size_of::<*const u8>())
+                        .cast::<usize>();
+                    let len5 = l4;
+                    let result6 = <_ as From<
+                        _rt::Vec<_>,
+                    >>::from(_rt::Vec::from_raw_parts(l3.cast(), len5, len5));
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// An authentication code (RFC 2104).
+            #[allow(async_fn_in_trait)]
+            pub fn hmac(
+                hash: Hash,
+                key: &Key,
+                data: &[u8],
+            ) -> ::core::result::Result<_rt::Vec<u8>, Error> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let (result1_0, result1_1, result1_2) = match key {
+                        Key::Bytes(e) => {
+                            let vec0 = e;
+                            let ptr0 = vec0.as_ptr().cast::<u8>();
+                            let len0 = vec0.len();
+                            (0i32, ptr0.cast_mut(), len0)
+                        }
+                        Key::Secret(e) => (1i32, _rt::as_i32(e) as *mut u8, 0usize),
+                    };
+                    let vec2 = data;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/crypto@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "hmac"]
+                        fn wit_import4(
+                            _: i32,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: i32,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        hash.clone() as i32,
+                        result1_0,
+                        result1_1,
+                        result1_2,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result10 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = *ptr3
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr3
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len8 = l7;
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(l6.cast(), len8, len8))
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l9 = i32::from(
+                                    *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l9 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result10
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether both are the same, in a time that tells nothing about where they differ.
+            #[allow(async_fn_in_trait)]
+            pub fn equal(a: &[u8], b: &[u8]) -> bool {
+                unsafe {
+                    let vec0 = a;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = b;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/crypto@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "equal"]
+                        fn wit_import2(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                        ) -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                    ) -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import2(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1);
+                    _rt::bool_lift(ret as u8)
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether the secret's value is this, in a time that tells nothing about where they differ.
+            #[allow(async_fn_in_trait)]
+            pub fn equals_secret(
+                a: &[u8],
+                secret: Secret,
+            ) -> ::core::result::Result<bool, Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = a;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/crypto@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "equals-secret"]
+                        fn wit_import2(_: *mut u8, _: usize, _: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, _rt::as_i32(secret), ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result6 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                _rt::bool_lift(l4 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(*ptr1.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l5 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether a password fits a hash: a PHC string of argon2 or scrypt, or bcrypt (`$2b$…`). Waits: it is
+            /// computed beside the data path. A hash that is none, or costs too much, is `invalid-value`.
+            #[allow(async_fn_in_trait)]
+            pub fn verify_password(
+                hash: &str,
+                password: &[u8],
+            ) -> ::core::result::Result<bool, Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = hash;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = password;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/crypto@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "verify-password"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result7 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = i32::from(*ptr2.add(1).cast::<u8>());
+                                _rt::bool_lift(l5 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(*ptr2.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l6 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Verify a compact JWS (RFC 7515), such as a JWT. `algorithms` are the allowed ones, of RS256,
+            /// RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA, HS256, HS384, HS512. Claims are the
+            /// plugin's to check.
+            #[allow(async_fn_in_trait)]
+            pub fn verify_jws(
+                token: &str,
+                keys: &Keys,
+                algorithms: &[_rt::String],
+            ) -> ::core::result::Result<Jws, JwsError> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = token;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let (result5_0, result5_1, result5_2, result5_3) = match keys {
+                        Keys::Jwks(e) => {
+                            let vec1 = e;
+                            let ptr1 = vec1.as_ptr().cast::<u8>();
+                            let len1 = vec1.len();
+                            (0i32, ptr1.cast_mut(), len1 as *mut u8, 0usize)
+                        }
+                        Keys::Pem(e) => {
+                            let vec2 = e;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            (1i32, ptr2.cast_mut(), len2 as *mut u8, 0usize)
+                        }
+                        Keys::Shared(e) => {
+                            let (result4_0, result4_1, result4_2) = match e {
+                                Key::Bytes(e) => {
+                                    let vec3 = e;
+                                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                                    let len3 = vec3.len();
+                                    (0i32, ptr3.cast_mut(), len3)
+                                }
+                                Key::Secret(e) => (1i32, _rt::as_i32(e) as *mut u8, 0usize),
+                            };
+                            (2i32, result4_0 as *mut u8, result4_1, result4_2)
+                        }
+                    };
+                    let vec7 = algorithms;
+                    let len7 = vec7.len();
+                    let layout7 = _rt::alloc::Layout::from_size_align(
+                            vec7.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result7, _cleanup7) = ::wit_bindgen::rt::Cleanup::new(layout7);
+                    for (i, e) in vec7.into_iter().enumerate() {
+                        let base = result7
+                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let vec6 = e;
+                            let ptr6 = vec6.as_ptr().cast::<u8>();
+                            let len6 = vec6.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len6;
+                            *base.add(0).cast::<*mut u8>() = ptr6.cast_mut();
+                        }
+                    }
+                    let ptr8 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/crypto@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "verify-jws"]
+                        fn wit_import9(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import9(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import9(
+                        ptr0.cast_mut(),
+                        len0,
+                        result5_0,
+                        result5_1,
+                        result5_2,
+                        result5_3,
+                        result7,
+                        len7,
+                        ptr8,
+                    );
+                    let l10 = i32::from(*ptr8.add(0).cast::<u8>());
+                    let result18 = match l10 {
+                        0 => {
+                            let e = {
+                                let l11 = *ptr8
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *ptr8
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len13 = l12;
+                                let bytes13 = _rt::Vec::from_raw_parts(
+                                    l11.cast(),
+                                    len13,
+                                    len13,
+                                );
+                                let l14 = *ptr8
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l15 = *ptr8
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len16 = l15;
+                                Jws {
+                                    header: _rt::string_lift(bytes13),
+                                    payload: <_ as From<
+                                        _rt::Vec<_>,
+                                    >>::from(_rt::Vec::from_raw_parts(l14.cast(), len16, len16)),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l17 = i32::from(
+                                    *ptr8.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                JwsError::_lift(l17 as u8)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result18
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `verify-jws`, with keys from a URL. Waits when they are not there yet, or when a token names an
+            /// unknown key.
+            #[allow(async_fn_in_trait)]
+            pub fn verify_jws_url(
+                token: &str,
+                keys: &KeyUrl,
+                algorithms: &[_rt::String],
+            ) -> ::core::result::Result<Jws, JwsError> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = token;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let KeyUrl { url: url1, refresh: refresh1, stale: stale1 } = keys;
+                    let vec2 = url1;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec4 = algorithms;
+                    let len4 = vec4.len();
+                    let layout4 = _rt::alloc::Layout::from_size_align(
+                            vec4.len() * (2 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result4, _cleanup4) = ::wit_bindgen::rt::Cleanup::new(layout4);
+                    for (i, e) in vec4.into_iter().enumerate() {
+                        let base = result4
+                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let vec3 = e;
+                            let ptr3 = vec3.as_ptr().cast::<u8>();
+                            let len3 = vec3.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len3;
+                            *base.add(0).cast::<*mut u8>() = ptr3.cast_mut();
+                        }
+                    }
+                    let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/crypto@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "verify-jws-url"]
+                        fn wit_import6(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: i64,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import6(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: i64,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import6(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr2.cast_mut(),
+                        len2,
+                        _rt::as_i64(refresh1),
+                        _rt::as_i64(stale1),
+                        result4,
+                        len4,
+                        ptr5,
+                    );
+                    let l7 = i32::from(*ptr5.add(0).cast::<u8>());
+                    let result15 = match l7 {
+                        0 => {
+                            let e = {
+                                let l8 = *ptr5
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *ptr5
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(
+                                    l8.cast(),
+                                    len10,
+                                    len10,
+                                );
+                                let l11 = *ptr5
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *ptr5
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len13 = l12;
+                                Jws {
+                                    header: _rt::string_lift(bytes10),
+                                    payload: <_ as From<
+                                        _rt::Vec<_>,
+                                    >>::from(_rt::Vec::from_raw_parts(l11.cast(), len13, len13)),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l14 = i32::from(
+                                    *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                JwsError::_lift(l14 as u8)
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result15
                 }
             }
         }
@@ -2907,60 +7258,131 @@ mod _rt {
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2163] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf8\x0f\x01A\x02\x01\
-A\x17\x01B\x0b\x01m\x09\x0bwrong-phase\x0cinvalid-name\x0dinvalid-value\x10inval\
-id-argument\x09forbidden\x0dlimit-reached\x0bunavailable\x07timeout\x08internal\x04\
-\0\x05error\x03\0\0\x01p}\x01o\x02s\x02\x04\0\x05field\x03\0\x03\x01q\x03\x03set\
-\x01\x04\0\x06append\x01\x04\0\x06remove\x01s\0\x04\0\x04edit\x03\0\x05\x01m\x03\
-\x07proceed\x07respond\x04fail\x04\0\x06action\x03\0\x07\x01r\x02\x04paths\x07me\
-ssages\x04\0\x0cconfig-error\x03\0\x09\x03\0\x1btidegate:plugin/types@0.1.0\x05\0\
-\x02\x03\0\0\x05error\x02\x03\0\0\x04edit\x01B\x1f\x02\x03\x02\x01\x01\x04\0\x05\
-error\x03\0\0\x02\x03\x02\x01\x02\x04\0\x04edit\x03\0\x02\x01@\0\0s\x04\0\x06met\
-hod\x01\x04\x04\0\x06scheme\x01\x04\x04\0\x04host\x01\x04\x04\0\x04path\x01\x04\x01\
-ks\x01@\0\0\x05\x04\0\x05query\x01\x06\x01p}\x01k\x07\x01@\x01\x04names\0\x08\x04\
-\0\x06header\x01\x09\x01p\x07\x01@\x01\x04names\0\x0a\x04\0\x0dheader-values\x01\
-\x0b\x01ps\x01@\0\0\x0c\x04\0\x0cheader-names\x01\x0d\x01j\0\x01\x01\x01@\x02\x04\
-names\x05value\x07\0\x0e\x04\0\x0aset-header\x01\x0f\x04\0\x0dappend-header\x01\x0f\
-\x01@\x01\x04names\0\x0e\x04\0\x0dremove-header\x01\x10\x01p\x03\x01@\x01\x05edi\
-ts\x11\0\x0e\x04\0\x0cedit-headers\x01\x12\x03\0\x1dtidegate:plugin/request@0.1.\
-0\x05\x03\x01B\x1f\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x02\
-\x04\0\x04edit\x03\0\x02\x01j\x01{\x01\x01\x01@\0\0\x04\x04\0\x06status\x01\x05\x01\
-j\0\x01\x01\x01@\x01\x06status{\0\x06\x04\0\x0aset-status\x01\x07\x01p}\x01k\x08\
-\x01j\x01\x09\x01\x01\x01@\x01\x04names\0\x0a\x04\0\x06header\x01\x0b\x01p\x08\x01\
-j\x01\x0c\x01\x01\x01@\x01\x04names\0\x0d\x04\0\x0dheader-values\x01\x0e\x01ps\x01\
-j\x01\x0f\x01\x01\x01@\0\0\x10\x04\0\x0cheader-names\x01\x11\x01@\x02\x04names\x05\
-value\x08\0\x06\x04\0\x0aset-header\x01\x12\x04\0\x0dappend-header\x01\x12\x01@\x01\
-\x04names\0\x06\x04\0\x0dremove-header\x01\x13\x01p\x03\x01@\x01\x05edits\x14\0\x06\
-\x04\0\x0cedit-headers\x01\x15\x03\0\x1etidegate:plugin/response@0.1.0\x05\x04\x02\
-\x03\0\0\x05field\x01B\x09\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\
-\x01\x05\x04\0\x05field\x03\0\x02\x01p\x03\x01p}\x01j\0\x01\x01\x01@\x03\x06stat\
-us{\x07headers\x04\x04body\x05\0\x06\x04\0\x03set\x01\x07\x03\0\x1btidegate:plug\
-in/reply@0.1.0\x05\x06\x01B\x0e\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01p}\
-\x01q\x04\x04text\x01s\0\x07integer\x01x\0\x07boolean\x01\x7f\0\x05bytes\x01\x02\
-\0\x04\0\x05value\x03\0\x03\x01k\x04\x01@\x01\x04names\0\x05\x04\0\x03get\x01\x06\
-\x01ks\x01@\x01\x04names\0\x07\x04\0\x08get-text\x01\x08\x01j\0\x01\x01\x01@\x02\
-\x04names\x05value\x04\0\x09\x04\0\x03set\x01\x0a\x03\0\x20tidegate:plugin/attri\
-butes@0.1.0\x05\x07\x01B\x06\x01m\x05\x05trace\x05debug\x04info\x04warn\x05error\
-\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\
-\x02\x01@\x01\x05level\x01\0\x7f\x04\0\x07enabled\x01\x03\x03\0\x19tidegate:plug\
-in/log@0.1.0\x05\x08\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01o\x02\
-ss\x04\0\x05label\x03\0\x02\x01p\x03\x01j\0\x01\x01\x01@\x03\x04names\x06labels\x04\
-\x06amountw\0\x05\x04\0\x05count\x01\x06\x01@\x03\x04names\x06labels\x04\x05valu\
-eu\0\x05\x04\0\x05gauge\x01\x07\x04\0\x07observe\x01\x07\x03\0\x1dtidegate:plugi\
-n/metrics@0.1.0\x05\x09\x01B\x03\x01@\0\0w\x04\0\x03now\x01\0\x04\0\x09monotonic\
-\x01\0\x03\0\x1btidegate:plugin/clock@0.1.0\x05\x0a\x01B\x0c\x02\x03\x02\x01\x01\
-\x04\0\x05error\x03\0\0\x01r\x03\x06tokensw\x06periodw\x05burstw\x04\0\x06bucket\
-\x03\0\x02\x01m\x02\x05route\x06plugin\x04\0\x05scope\x03\0\x04\x01r\x04\x07allo\
-wed\x7f\x09remainingw\x0afull-afterw\x0bretry-afterw\x04\0\x07outcome\x03\0\x06\x01\
-p}\x01j\x01\x07\x01\x01\x01@\x04\x05scope\x05\x03key\x08\x06bucket\x03\x04costw\0\
-\x09\x04\0\x04take\x01\x0a\x03\0\x1dtidegate:plugin/limiter@0.1.0\x05\x0b\x01B\x0a\
-\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01ps\x01j\0\x01\x01\x01@\x01\x07met\
-hods\x02\0\x03\x04\0\x07methods\x01\x04\x01@\x01\x05paths\x02\0\x03\x04\0\x05pat\
-hs\x01\x05\x01@\x01\x05names\x02\0\x03\x04\0\x07headers\x01\x06\x03\0\x1etidegat\
-e:plugin/interest@0.1.0\x05\x0c\x04\0\x11tidegate:sdk/host\x04\0\x0b\x0a\x01\0\x04\
-host\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\
-\x10wit-bindgen-rust\x060.61.1";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 5004] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x91&\x01A\x02\x01A*\x01\
+B\x0d\x01m\x09\x0bwrong-phase\x0cinvalid-name\x0dinvalid-value\x10invalid-argume\
+nt\x09forbidden\x0dlimit-reached\x0bunavailable\x07timeout\x08internal\x04\0\x05\
+error\x03\0\0\x01p}\x01o\x02s\x02\x04\0\x05field\x03\0\x03\x01q\x03\x03set\x01\x04\
+\0\x06append\x01\x04\0\x06remove\x01s\0\x04\0\x04edit\x03\0\x05\x01m\x03\x07proc\
+eed\x07respond\x04fail\x04\0\x06action\x03\0\x07\x01r\x02\x04paths\x07messages\x04\
+\0\x0cconfig-error\x03\0\x09\x01q\x06\x04pass\0\0\x07replace\x01\x02\0\x06append\
+\x01\x02\0\x04drop\0\0\x07respond\0\0\x04fail\0\0\x04\0\x0bbody-action\x03\0\x0b\
+\x03\0\x1btidegate:plugin/types@0.1.1\x05\0\x02\x03\0\0\x05error\x02\x03\0\0\x04\
+edit\x01B%\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x02\x04\0\x04\
+edit\x03\0\x02\x01@\0\0s\x04\0\x06method\x01\x04\x04\0\x06scheme\x01\x04\x04\0\x04\
+host\x01\x04\x04\0\x04path\x01\x04\x01ks\x01@\0\0\x05\x04\0\x05query\x01\x06\x01\
+p}\x01k\x07\x01@\x01\x04names\0\x08\x04\0\x06header\x01\x09\x01p\x07\x01@\x01\x04\
+names\0\x0a\x04\0\x0dheader-values\x01\x0b\x01ps\x01@\0\0\x0c\x04\0\x0cheader-na\
+mes\x01\x0d\x01j\0\x01\x01\x01@\x02\x04names\x05value\x07\0\x0e\x04\0\x0aset-hea\
+der\x01\x0f\x04\0\x0dappend-header\x01\x0f\x01@\x01\x04names\0\x0e\x04\0\x0dremo\
+ve-header\x01\x10\x01p\x03\x01@\x01\x05edits\x11\0\x0e\x04\0\x0cedit-headers\x01\
+\x12\x01@\x01\x04paths\0\x0e\x04\0\x08set-path\x01\x13\x01@\x01\x05query\x05\0\x0e\
+\x04\0\x09set-query\x01\x14\x01@\x01\x04hosts\0\x0e\x04\0\x08set-host\x01\x15\x03\
+\0\x1dtidegate:plugin/request@0.1.1\x05\x03\x01B\x1f\x02\x03\x02\x01\x01\x04\0\x05\
+error\x03\0\0\x02\x03\x02\x01\x02\x04\0\x04edit\x03\0\x02\x01j\x01{\x01\x01\x01@\
+\0\0\x04\x04\0\x06status\x01\x05\x01j\0\x01\x01\x01@\x01\x06status{\0\x06\x04\0\x0a\
+set-status\x01\x07\x01p}\x01k\x08\x01j\x01\x09\x01\x01\x01@\x01\x04names\0\x0a\x04\
+\0\x06header\x01\x0b\x01p\x08\x01j\x01\x0c\x01\x01\x01@\x01\x04names\0\x0d\x04\0\
+\x0dheader-values\x01\x0e\x01ps\x01j\x01\x0f\x01\x01\x01@\0\0\x10\x04\0\x0cheade\
+r-names\x01\x11\x01@\x02\x04names\x05value\x08\0\x06\x04\0\x0aset-header\x01\x12\
+\x04\0\x0dappend-header\x01\x12\x01@\x01\x04names\0\x06\x04\0\x0dremove-header\x01\
+\x13\x01p\x03\x01@\x01\x05edits\x14\0\x06\x04\0\x0cedit-headers\x01\x15\x03\0\x1e\
+tidegate:plugin/response@0.1.1\x05\x04\x02\x03\0\0\x05field\x01B\x0b\x02\x03\x02\
+\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05field\x03\0\x02\x01\
+p\x03\x01p}\x01j\0\x01\x01\x01@\x03\x06status{\x07headers\x04\x04body\x05\0\x06\x04\
+\0\x03set\x01\x07\x01@\x02\x06status{\x07headers\x04\0\x06\x04\0\x05begin\x01\x08\
+\x03\0\x1btidegate:plugin/reply@0.1.1\x05\x06\x01B\x0e\x02\x03\x02\x01\x01\x04\0\
+\x05error\x03\0\0\x01p}\x01q\x04\x04text\x01s\0\x07integer\x01x\0\x07boolean\x01\
+\x7f\0\x05bytes\x01\x02\0\x04\0\x05value\x03\0\x03\x01k\x04\x01@\x01\x04names\0\x05\
+\x04\0\x03get\x01\x06\x01ks\x01@\x01\x04names\0\x07\x04\0\x08get-text\x01\x08\x01\
+j\0\x01\x01\x01@\x02\x04names\x05value\x04\0\x09\x04\0\x03set\x01\x0a\x03\0\x20t\
+idegate:plugin/attributes@0.1.1\x05\x07\x01B\x06\x01m\x05\x05trace\x05debug\x04i\
+nfo\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\
+\0\x04\0\x05write\x01\x02\x01@\x01\x05level\x01\0\x7f\x04\0\x07enabled\x01\x03\x03\
+\0\x19tidegate:plugin/log@0.1.1\x05\x08\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x05er\
+ror\x03\0\0\x01o\x02ss\x04\0\x05label\x03\0\x02\x01p\x03\x01j\0\x01\x01\x01@\x03\
+\x04names\x06labels\x04\x06amountw\0\x05\x04\0\x05count\x01\x06\x01@\x03\x04name\
+s\x06labels\x04\x05valueu\0\x05\x04\0\x05gauge\x01\x07\x04\0\x07observe\x01\x07\x03\
+\0\x1dtidegate:plugin/metrics@0.1.1\x05\x09\x01B\x03\x01@\0\0w\x04\0\x03now\x01\0\
+\x04\0\x09monotonic\x01\0\x03\0\x1btidegate:plugin/clock@0.1.1\x05\x0a\x01B\x16\x02\
+\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01r\x03\x06tokensw\x06periodw\x05burstw\
+\x04\0\x06bucket\x03\0\x02\x01m\x02\x05route\x06plugin\x04\0\x05scope\x03\0\x04\x01\
+r\x04\x07allowed\x7f\x09remainingw\x0afull-afterw\x0bretry-afterw\x04\0\x07outco\
+me\x03\0\x06\x01r\x02\x05limitw\x06periodw\x04\0\x06window\x03\0\x08\x01p}\x01j\x01\
+\x07\x01\x01\x01@\x04\x05scope\x05\x03key\x0a\x06bucket\x03\x04costw\0\x0b\x04\0\
+\x04take\x01\x0c\x01@\x04\x05scope\x05\x03key\x0a\x06window\x09\x04costw\0\x0b\x04\
+\0\x0btake-window\x01\x0d\x01j\x01\x7f\x01\x01\x01@\x04\x05scope\x05\x03key\x0a\x05\
+limitw\x03ttlw\0\x0e\x04\0\x07acquire\x01\x0f\x01j\0\x01\x01\x01@\x02\x05scope\x05\
+\x03key\x0a\0\x10\x04\0\x07release\x01\x11\x03\0\x1dtidegate:plugin/limiter@0.1.\
+1\x05\x0b\x01B\x11\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01q\x04\x04none\0\
+\0\x09streaming\0\0\x06buffer\x01w\0\x04peek\x01w\0\x04\0\x09body-mode\x03\0\x02\
+\x01ps\x01j\0\x01\x01\x01@\x01\x07methods\x04\0\x05\x04\0\x07methods\x01\x06\x01\
+@\x01\x05paths\x04\0\x05\x04\0\x05paths\x01\x07\x01@\x01\x05names\x04\0\x05\x04\0\
+\x07headers\x01\x08\x01@\x01\x04mode\x03\0\x05\x04\0\x0crequest-body\x01\x09\x04\
+\0\x0dresponse-body\x01\x09\x01@\x01\x06periodw\0\x05\x04\0\x04tick\x01\x0a\x03\0\
+\x1etidegate:plugin/interest@0.1.1\x05\x0c\x01B\x06\x02\x03\x02\x01\x01\x04\0\x05\
+error\x03\0\0\x01j\0\x01\x01\x01@\0\0\x02\x04\0\x0cskip-request\x01\x03\x04\0\x0d\
+skip-response\x01\x03\x03\0\x1atidegate:plugin/body@0.1.1\x05\x0d\x01B\x1a\x02\x03\
+\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x02\x04\0\x04edit\x03\0\x02\x01\
+p}\x01k\x04\x01j\x01\x05\x01\x01\x01@\x01\x04names\0\x06\x04\0\x06header\x01\x07\
+\x01p\x04\x01j\x01\x08\x01\x01\x01@\x01\x04names\0\x09\x04\0\x0dheader-values\x01\
+\x0a\x01ps\x01j\x01\x0b\x01\x01\x01@\0\0\x0c\x04\0\x0cheader-names\x01\x0d\x01j\0\
+\x01\x01\x01@\x02\x04names\x05value\x04\0\x0e\x04\0\x0aset-header\x01\x0f\x04\0\x0d\
+append-header\x01\x0f\x01@\x01\x04names\0\x0e\x04\0\x0dremove-header\x01\x10\x01\
+p\x03\x01@\x01\x05edits\x11\0\x0e\x04\0\x0cedit-headers\x01\x12\x03\0\x1etidegat\
+e:plugin/trailers@0.1.1\x05\x0e\x01B\x12\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\
+\0\x01j\x01s\x01\x01\x01@\0\0\x02\x04\0\x05group\x01\x03\x01ps\x01j\x01\x04\x01\x01\
+\x01@\x01\x05groups\0\x05\x04\0\x05peers\x01\x06\x01j\0\x01\x01\x01@\x01\x05grou\
+ps\0\x07\x04\0\x0cchoose-group\x01\x08\x01@\x01\x04peers\0\x07\x04\0\x0bchoose-p\
+eer\x01\x09\x04\0\x04peer\x01\x03\x01j\x01y\x01\x01\x01@\0\0\x0a\x04\0\x07attemp\
+t\x01\x0b\x03\0\x1etidegate:plugin/upstream@0.1.1\x05\x0f\x01B\x17\x02\x03\x02\x01\
+\x01\x04\0\x05error\x03\0\0\x01j\x01{\x01\x01\x01@\0\0\x02\x04\0\x06status\x01\x03\
+\x01j\x01w\x01\x01\x01@\0\0\x04\x04\0\x0drequest-bytes\x01\x05\x04\0\x0eresponse\
+-bytes\x01\x05\x04\0\x08duration\x01\x05\x01kw\x01j\x01\x06\x01\x01\x01@\0\0\x07\
+\x04\0\x0dupstream-wait\x01\x08\x01ks\x01j\x01\x09\x01\x01\x01@\0\0\x0a\x04\0\x08\
+upstream\x01\x0b\x04\0\x04peer\x01\x0b\x01j\x01y\x01\x01\x01@\0\0\x0c\x04\0\x08a\
+ttempts\x01\x0d\x04\0\x07problem\x01\x0b\x03\0\x1dtidegate:plugin/outcome@0.1.1\x05\
+\x10\x01B\x05\x01p}\x01@\x01\x05county\0\0\x04\0\x05bytes\x01\x01\x01@\0\0w\x04\0\
+\x06number\x01\x02\x03\0\x1ctidegate:plugin/random@0.1.1\x05\x11\x01B\x0b\x02\x03\
+\x02\x01\x01\x04\0\x05error\x03\0\0\x01y\x04\0\x06secret\x03\0\x02\x01j\x01\x03\x01\
+\x01\x01@\x01\x04names\0\x04\x04\0\x04open\x01\x05\x01p}\x01j\x01\x06\x01\x01\x01\
+@\x01\x06secret\x03\0\x07\x04\0\x06reveal\x01\x08\x03\0\x1dtidegate:plugin/secre\
+ts@0.1.1\x05\x12\x01B\x13\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01p}\x01k\x02\
+\x01j\x01\x03\x01\x01\x01@\x02\x05stores\x03key\x02\0\x04\x04\0\x03get\x01\x05\x01\
+kw\x01j\0\x01\x01\x01@\x04\x05stores\x03key\x02\x05value\x02\x03ttl\x06\0\x07\x04\
+\0\x03set\x01\x08\x01j\x01\x7f\x01\x01\x01@\x02\x05stores\x03key\x02\0\x09\x04\0\
+\x06delete\x01\x0a\x01@\x05\x05stores\x03key\x02\x08expected\x03\x05value\x02\x03\
+ttl\x06\0\x09\x04\0\x0fcompare-and-set\x01\x0b\x01j\x01x\x01\x01\x01@\x04\x05sto\
+res\x03key\x02\x02byx\x03ttl\x06\0\x0c\x04\0\x09increment\x01\x0d\x03\0\x18tideg\
+ate:plugin/kv@0.1.1\x05\x13\x01B\x20\x02\x03\x02\x01\x05\x04\0\x05field\x03\0\0\x01\
+m\x0b\x09forbidden\x0finvalid-request\x0aunresolved\x0bunreachable\x03tls\x07tim\
+eout\x09too-large\x08protocol\x0dlimit-reached\x06closed\x0bwrong-phase\x04\0\x07\
+failure\x03\0\x02\x01p\x01\x01kw\x01r\x04\x06methods\x03urls\x07headers\x04\x07t\
+imeout\x05\x04\0\x07request\x03\0\x06\x01r\x02\x06status{\x07headers\x04\x04\0\x08\
+response\x03\0\x08\x01y\x04\0\x04call\x03\0\x0a\x01p}\x01o\x02\x09\x0c\x01j\x01\x0d\
+\x01\x03\x01@\x03\x07request\x07\x04body\x0c\x05limity\0\x0e\x04\0\x04send\x01\x0f\
+\x01j\x01\x0b\x01\x03\x01@\x01\x07request\x07\0\x10\x04\0\x05begin\x01\x11\x01j\0\
+\x01\x03\x01@\x02\x04call\x0b\x04data\x0c\0\x12\x04\0\x05write\x01\x13\x01j\x01\x09\
+\x01\x03\x01@\x01\x04call\x0b\0\x14\x04\0\x06finish\x01\x15\x01k\x0c\x01j\x01\x16\
+\x01\x03\x01@\x01\x04call\x0b\0\x17\x04\0\x04read\x01\x18\x01@\x01\x04call\x0b\x01\
+\0\x04\0\x05close\x01\x19\x03\0!tidegate:plugin/http-client@0.1.1\x05\x14\x02\x03\
+\0\x0f\x06secret\x01B#\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\
+\x15\x04\0\x06secret\x03\0\x02\x01m\x04\x04sha1\x06sha256\x06sha384\x06sha512\x04\
+\0\x04hash\x03\0\x04\x01p}\x01q\x02\x05bytes\x01\x06\0\x06secret\x01\x03\0\x04\0\
+\x03key\x03\0\x07\x01r\x02\x06headers\x07payload\x06\x04\0\x03jws\x03\0\x09\x01m\
+\x06\x09malformed\x09algorithm\x0bunknown-key\x09signature\x0bunavailable\x0cinv\
+alid-keys\x04\0\x09jws-error\x03\0\x0b\x01q\x03\x04jwks\x01s\0\x03pem\x01s\0\x06\
+shared\x01\x08\0\x04\0\x04keys\x03\0\x0d\x01r\x03\x03urls\x07refreshw\x05stalew\x04\
+\0\x07key-url\x03\0\x0f\x01@\x02\x04hash\x05\x04data\x06\0\x06\x04\0\x06digest\x01\
+\x11\x01j\x01\x06\x01\x01\x01@\x03\x04hash\x05\x03key\x08\x04data\x06\0\x12\x04\0\
+\x04hmac\x01\x13\x01@\x02\x01a\x06\x01b\x06\0\x7f\x04\0\x05equal\x01\x14\x01j\x01\
+\x7f\x01\x01\x01@\x02\x01a\x06\x06secret\x03\0\x15\x04\0\x0dequals-secret\x01\x16\
+\x01@\x02\x04hashs\x08password\x06\0\x15\x04\0\x0fverify-password\x01\x17\x01ps\x01\
+j\x01\x0a\x01\x0c\x01@\x03\x05tokens\x04keys\x0e\x0aalgorithms\x18\0\x19\x04\0\x0a\
+verify-jws\x01\x1a\x01@\x03\x05tokens\x04keys\x10\x0aalgorithms\x18\0\x19\x04\0\x0e\
+verify-jws-url\x01\x1b\x03\0\x1ctidegate:plugin/crypto@0.1.1\x05\x16\x04\0\x11ti\
+degate:sdk/host\x04\0\x0b\x0a\x01\0\x04host\x03\0\0\0G\x09producers\x01\x0cproce\
+ssed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {
