@@ -1,6 +1,9 @@
 //! An ordered list of plugins, and how it runs: forward on the way in, in reverse on the way out.
 
-use crate::{Action, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Plugin, Reply};
+use crate::{
+    Action, Call, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Plugin, Reply, Skips,
+};
+use bytes::Bytes;
 use http::StatusCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,9 +25,56 @@ pub enum ChainError {
     TooLong(usize),
 }
 
-/// Which plugins an exchange has passed on its way in, and so meets again on its way out.
+/// How an exchange came through the chain, one bit for each plugin.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Progress(u64);
+pub struct Progress {
+    /// Interested in the request: their turn came.
+    seen: u64,
+    /// Let the request pass, and are still part of the exchange.
+    passed: u64,
+    /// Those among them that have yet to see a response's head.
+    left: u64,
+    /// Those among them that the present response passes.
+    response: u64,
+    skip_request: u64,
+    skip_response: u64,
+}
+
+impl Progress {
+    pub(crate) fn wants_request_body(&self, place: usize) -> bool {
+        self.passed & !self.skip_request & 1 << place != 0
+    }
+
+    pub(crate) fn wants_response_body(&self, place: usize) -> bool {
+        self.response & !self.skip_response & 1 << place != 0
+    }
+
+    /// The plugin lets the request pass.
+    fn pass(&mut self, place: usize) {
+        self.passed |= 1 << place;
+        self.left |= 1 << place;
+        self.response |= 1 << place;
+    }
+
+    /// The plugin is no longer part of the exchange.
+    fn leave(&mut self, place: usize) {
+        self.passed &= !(1 << place);
+        self.left &= !(1 << place);
+        self.response &= !(1 << place);
+    }
+
+    /// The plugin's reply takes the place of what was to come: those before it see it.
+    fn replied(&mut self, place: usize) {
+        let before = (1 << place) - 1;
+        self.left &= before;
+        self.response &= before;
+    }
+
+    fn skip(&mut self, place: usize, skips: Skips) {
+        self.skip_request |= u64::from(skips.request) << place;
+        self.skip_response |= u64::from(skips.response) << place;
+    }
+}
 
 /// What the chain decided.
 #[derive(Debug, PartialEq)]
@@ -33,8 +83,10 @@ pub enum Verdict {
     Proceed,
     /// Send this reply instead.
     Respond(Reply),
-    /// A plugin failed and its policy is `closed`: answer 503.
+    /// A plugin failed and its policy is `closed`.
     Refuse {
+        /// What to answer: 503; 413 or 502 for a body over its limit.
+        status: StatusCode,
         /// The plugin that failed.
         plugin: Arc<str>,
         /// How.
@@ -49,10 +101,11 @@ impl Verdict {
             Verdict::Proceed => None,
             Verdict::Respond(reply) => Some(reply),
             // Which plugin failed, and how, is for the operator's log, not for the client.
-            Verdict::Refuse { .. } => Some(Reply::text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "503 service unavailable\n",
-            )),
+            Verdict::Refuse { status, .. } => {
+                let reason = status.canonical_reason().unwrap_or_default();
+                let text = format!("{} {}\n", status.as_u16(), reason.to_ascii_lowercase());
+                Some(Reply::text(status, text))
+            }
         }
     }
 }
@@ -81,32 +134,50 @@ impl Chain {
         &self.plugins
     }
 
+    /// Whether any plugin can wait while it is called.
+    pub fn waits(&self) -> bool {
+        self.plugins.iter().any(|plugin| plugin.waits())
+    }
+
     /// Run [`Phase::RequestHead`].
     ///
     /// `progress` then holds the plugins whose turn came and that let the request pass; on a verdict
     /// other than [`Verdict::Proceed`] these see the reply in [`Chain::response`].
     pub async fn request(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
-        for (index, plugin) in self.plugins.iter().enumerate() {
+        for (place, plugin) in self.plugins.iter().enumerate() {
             if !plugin.interest().matches(&*exchange.request) {
                 plugin.meters().skipped();
                 continue;
             }
+            progress.seen |= 1 << place;
             if plugin.phases().contains(Phase::RequestHead) {
-                match run(&**plugin, Phase::RequestHead, exchange).await {
-                    Ok(Action::Proceed) => {}
-                    Ok(Action::Respond) => match exchange.reply.take() {
-                        Some(reply) => return Verdict::Respond(reply),
-                        None => continue,
-                    },
-                    Err(failure) => {
-                        match settle(&**plugin, Phase::RequestHead, failure, exchange) {
-                            Some(verdict) => return verdict,
-                            None => continue,
-                        }
-                    }
+                let phase = Phase::RequestHead;
+                match self.decide(place, phase, progress, exchange).await {
+                    Decision::Pass => {}
+                    Decision::Leave => continue,
+                    Decision::Verdict(verdict) => return verdict,
                 }
             }
-            progress.0 |= 1 << index;
+            progress.pass(place);
+        }
+        Verdict::Proceed
+    }
+
+    /// Run [`Phase::UpstreamChoice`] or [`Phase::UpstreamRequest`].
+    pub async fn upstream(
+        &self,
+        phase: Phase,
+        progress: &mut Progress,
+        exchange: &mut Box<Exchange>,
+    ) -> Verdict {
+        for (place, plugin) in self.plugins.iter().enumerate() {
+            if progress.passed & 1 << place == 0 || !plugin.phases().contains(phase) {
+                continue;
+            }
+            if let Decision::Verdict(verdict) = self.decide(place, phase, progress, exchange).await
+            {
+                return verdict;
+            }
         }
         Verdict::Proceed
     }
@@ -116,82 +187,269 @@ impl Chain {
     /// On a verdict other than [`Verdict::Proceed`] the caller makes the reply the response of the
     /// exchange and calls again: the plugins that have not had their turn see the reply.
     pub async fn response(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
-        while let Some(index) = progress.0.checked_ilog2() {
-            progress.0 &= !(1 << index);
-            let Some(plugin) = self.plugins.get(index as usize) else {
-                continue;
-            };
-            if !plugin.phases().contains(Phase::ResponseHead) {
-                continue;
-            }
-            match run(&**plugin, Phase::ResponseHead, exchange).await {
-                Ok(Action::Proceed) => {}
-                Ok(Action::Respond) => {
-                    if let Some(reply) = exchange.reply.take() {
-                        return Verdict::Respond(reply);
-                    }
-                }
-                Err(failure) => {
-                    if let Some(verdict) = settle(&**plugin, Phase::ResponseHead, failure, exchange)
-                    {
-                        return verdict;
-                    }
-                }
+        while let Some(place) = progress.left.checked_ilog2() {
+            let place = place as usize;
+            progress.left &= !(1 << place);
+            let phase = Phase::ResponseHead;
+            let plugin = self.plugins.get(place);
+            if plugin.is_some_and(|plugin| plugin.phases().contains(phase))
+                && let Decision::Verdict(verdict) =
+                    self.decide(place, phase, progress, exchange).await
+            {
+                return verdict;
             }
         }
         Verdict::Proceed
     }
-}
 
-/// Call one plugin in one phase, measured.
-async fn run(
-    plugin: &dyn Plugin,
-    phase: Phase,
-    exchange: &mut Box<Exchange>,
-) -> Result<Action, Failure> {
-    exchange.phase = Some(phase);
-    exchange.reply = None;
-    exchange.begin_edits(plugin.policy().any_open());
-    let start = Instant::now();
-    let answer = if plugin.waits() {
-        plugin.call_waiting(phase, exchange).await
-    } else {
-        plugin.call(phase, exchange)
-    };
-    plugin.meters().called(phase, start.elapsed());
-    exchange.phase = None;
-    match answer {
-        Ok(Action::Respond) if exchange.reply.is_none() => Err(Failure {
-            kind: FailureKind::Error,
-            message: "it answered `respond` without a reply".to_owned(),
-        }),
-        Ok(Action::Respond) => {
-            note(plugin, phase, "respond", None, exchange);
-            Ok(Action::Respond)
+    /// Run [`Phase::ResponseTrailers`] for the plugins that the response passes, last first.
+    pub async fn trailers(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
+        let phase = Phase::ResponseTrailers;
+        for (place, plugin) in self.plugins.iter().enumerate().rev() {
+            if progress.response & 1 << place == 0 || !plugin.phases().contains(phase) {
+                continue;
+            }
+            if let Decision::Verdict(verdict) = self.decide(place, phase, progress, exchange).await
+            {
+                return verdict;
+            }
         }
-        other => other,
+        Verdict::Proceed
+    }
+
+    /// The next piece of the body of a reply that the plugin at `place` began; `None` at its end.
+    ///
+    /// # Errors
+    /// The plugin failed: the response is cut off, whatever the policy, since a part of it was sent.
+    pub async fn piece(
+        &self,
+        place: usize,
+        progress: &mut Progress,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<Option<Bytes>, Failure> {
+        let call = Call {
+            phase: Phase::ReplyBody,
+            place,
+            data: &[],
+            end: false,
+            keep: true,
+        };
+        match self.run(call, progress, exchange).await {
+            Ok(Action::Piece(piece)) => Ok(piece),
+            Ok(_) => Ok(None),
+            Err(failure) => {
+                self.count(place, Phase::ReplyBody, &failure, exchange);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Run [`Phase::Log`] for every plugin that was interested in the request.
+    pub async fn log(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) {
+        for (place, plugin) in self.plugins.iter().enumerate() {
+            if progress.seen & 1 << place == 0 || !plugin.phases().contains(Phase::Log) {
+                continue;
+            }
+            let call = Call {
+                phase: Phase::Log,
+                place,
+                data: &[],
+                end: false,
+                keep: false,
+            };
+            if let Err(failure) = self.run(call, progress, exchange).await {
+                self.count(place, Phase::Log, &failure, exchange);
+            }
+        }
+    }
+
+    /// Whether anybody is to be called in [`Phase::Log`], and whether that can wait.
+    pub fn logs(&self, progress: &Progress) -> Option<bool> {
+        let seen = self.plugins.iter().enumerate().filter(|(place, plugin)| {
+            progress.seen & 1 << place != 0 && plugin.phases().contains(Phase::Log)
+        });
+        seen.map(|(_, plugin)| plugin.waits())
+            .reduce(|one, other| one || other)
+    }
+
+    /// Whether a plugin that the response passes wants its trailers.
+    pub fn wants_trailers(&self, progress: &Progress) -> bool {
+        let mut all = self.plugins.iter().enumerate();
+        all.any(|(place, plugin)| {
+            progress.response & 1 << place != 0 && plugin.phases().contains(Phase::ResponseTrailers)
+        })
+    }
+
+    /// Call one plugin in a phase that decides about the exchange.
+    async fn decide(
+        &self,
+        place: usize,
+        phase: Phase,
+        progress: &mut Progress,
+        exchange: &mut Box<Exchange>,
+    ) -> Decision {
+        let call = Call {
+            phase,
+            place,
+            data: &[],
+            end: false,
+            keep: false,
+        };
+        match self.run(call, progress, exchange).await {
+            Ok(Action::Respond) => match exchange.reply.take() {
+                Some(reply) => {
+                    progress.replied(place);
+                    Decision::Verdict(Verdict::Respond(reply))
+                }
+                None => Decision::Leave,
+            },
+            Ok(_) => Decision::Pass,
+            Err(failure) => match self.settle(place, phase, failure, progress, exchange) {
+                Some(verdict) => Decision::Verdict(verdict),
+                None => Decision::Leave,
+            },
+        }
+    }
+
+    /// Call one plugin with data of a body. Nothing, where it failed and the body goes on without it.
+    #[expect(clippy::too_many_arguments, reason = "the call, spelt out")]
+    pub(crate) async fn run_body(
+        &self,
+        place: usize,
+        phase: Phase,
+        data: &[u8],
+        end: bool,
+        keep: bool,
+        progress: &mut Progress,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<Option<Action>, Verdict> {
+        let call = Call {
+            phase,
+            place,
+            data,
+            end,
+            keep,
+        };
+        match self.run(call, progress, exchange).await {
+            Ok(Action::Respond) => match exchange.reply.take() {
+                Some(reply) => {
+                    progress.replied(place);
+                    Err(Verdict::Respond(reply))
+                }
+                None => Ok(None),
+            },
+            Ok(action) => Ok(Some(action)),
+            Err(failure) => match self.settle(place, phase, failure, progress, exchange) {
+                Some(verdict) => Err(verdict),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// Call one plugin, measured.
+    async fn run(
+        &self,
+        call: Call<'_>,
+        progress: &mut Progress,
+        exchange: &mut Box<Exchange>,
+    ) -> Result<Action, Failure> {
+        let Call { phase, place, .. } = call;
+        let Some(plugin) = self.plugins.get(place) else {
+            return Ok(Action::Proceed);
+        };
+        if !exchange.stage.permits(phase) {
+            return Err(Failure {
+                kind: FailureKind::Error,
+                message: format!("{} cannot be now: {:?}", phase.name(), exchange.stage),
+            });
+        }
+        exchange.phase = Some(phase);
+        exchange.reply = None;
+        exchange.begin_edits(plugin.policy().any_open());
+        let start = Instant::now();
+        let answer = if plugin.waits() {
+            plugin.call_waiting(call, exchange).await
+        } else {
+            plugin.call(call, exchange)
+        };
+        plugin.meters().called(phase, start.elapsed());
+        exchange.phase = None;
+        progress.skip(place, std::mem::take(&mut exchange.skips));
+        if answer != Ok(Action::Respond) {
+            return answer;
+        }
+        match &mut exchange.reply {
+            None => Err(Failure {
+                kind: FailureKind::Error,
+                message: "it answered `respond` without a reply".to_owned(),
+            }),
+            Some(reply) => {
+                if reply.pieces.is_some() {
+                    reply.pieces = Some(place);
+                }
+                note(&**plugin, phase, "respond", None, exchange);
+                answer
+            }
+        }
+    }
+
+    /// Count a failure and apply the policy: a verdict, or nothing where the exchange goes on as if the
+    /// plugin were not there.
+    pub(crate) fn settle(
+        &self,
+        place: usize,
+        phase: Phase,
+        failure: Failure,
+        progress: &mut Progress,
+        exchange: &mut Exchange,
+    ) -> Option<Verdict> {
+        let plugin = self.plugins.get(place)?;
+        self.count(place, phase, &failure, exchange);
+        match plugin.policy().on(failure.kind) {
+            OnFailure::Open => {
+                exchange.undo_edits();
+                // One that could not have the whole body has had its turn with the head.
+                if failure.kind != FailureKind::OverLimit {
+                    progress.leave(place);
+                }
+                None
+            }
+            OnFailure::Closed => {
+                progress.replied(place);
+                Some(Verdict::Refuse {
+                    status: status(phase, failure.kind),
+                    plugin: plugin.name().clone(),
+                    failure,
+                })
+            }
+        }
+    }
+
+    fn count(&self, place: usize, phase: Phase, failure: &Failure, exchange: &mut Exchange) {
+        if let Some(plugin) = self.plugins.get(place) {
+            plugin.meters().failed(phase, failure.kind);
+            let message = Some(failure.message.clone());
+            note(&**plugin, phase, failure.kind.name(), message, exchange);
+        }
     }
 }
 
-/// Count a failure and apply the policy: a verdict, or nothing where the request goes on.
-fn settle(
-    plugin: &dyn Plugin,
-    phase: Phase,
-    failure: Failure,
-    exchange: &mut Exchange,
-) -> Option<Verdict> {
-    plugin.meters().failed(phase, failure.kind);
-    let message = Some(failure.message.clone());
-    note(plugin, phase, failure.kind.name(), message, exchange);
-    match plugin.policy().on(failure.kind) {
-        OnFailure::Open => {
-            exchange.undo_edits();
-            None
-        }
-        OnFailure::Closed => Some(Verdict::Refuse {
-            plugin: plugin.name().clone(),
-            failure,
-        }),
+/// What came of a call.
+enum Decision {
+    /// Go on.
+    Pass,
+    /// Go on, as if the plugin were not there.
+    Leave,
+    /// Do this instead.
+    Verdict(Verdict),
+}
+
+/// What a client gets for a failure.
+fn status(phase: Phase, kind: FailureKind) -> StatusCode {
+    match (kind, phase) {
+        (FailureKind::OverLimit, Phase::RequestBody) => StatusCode::PAYLOAD_TOO_LARGE,
+        (FailureKind::OverLimit, _) => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

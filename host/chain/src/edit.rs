@@ -2,8 +2,11 @@
 //! fails and its policy says that the request goes on without it.
 
 use crate::exchange::{Exchange, HeadLimits, Target};
-use crate::{Fields, Phase, Value};
+use crate::{Fields, Value};
+use http::header::HOST;
+use http::uri::{Authority, Uri};
 use http::{HeaderName, HeaderValue, StatusCode};
+use std::sync::Arc;
 
 /// Why an edit or a question was refused. Mirrors the contract's `error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +46,8 @@ pub enum Edit<'a> {
 #[derive(Debug)]
 pub(crate) enum Undo {
     Fields(Target, HeaderName, Vec<HeaderValue>),
+    Uri(Uri),
+    Choice(Option<Arc<str>>, Option<usize>),
     Status(StatusCode),
     Attribute(Box<str>, Option<Value>),
 }
@@ -101,6 +106,72 @@ impl Exchange {
         Ok(())
     }
 
+    /// Change the path that is forwarded.
+    ///
+    /// # Errors
+    /// The request cannot be edited in this phase, or this is not a path (RFC 3986 §3.3).
+    pub fn set_path(&mut self, path: &str) -> Result<(), Refusal> {
+        self.editable(Target::Request)?;
+        if !path.starts_with('/') || path.contains(['?', '#']) {
+            return Err(Refusal::InvalidValue);
+        }
+        let target = match self.request.uri().query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        self.set_target(&target)
+    }
+
+    /// Change the query that is forwarded.
+    ///
+    /// # Errors
+    /// The request cannot be edited in this phase, or this is not a query (RFC 3986 §3.4).
+    pub fn set_query(&mut self, query: Option<&str>) -> Result<(), Refusal> {
+        self.editable(Target::Request)?;
+        let path = self.request.uri().path();
+        let target = match query {
+            Some(query) if query.contains('#') => return Err(Refusal::InvalidValue),
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        self.set_target(&target)
+    }
+
+    fn set_target(&mut self, target: &str) -> Result<(), Refusal> {
+        // `http` is lenient; what is not visible ASCII would have to be encoded on the wire.
+        if target.len() > self.limits.bytes || !target.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Refusal::InvalidValue);
+        }
+        let uri = Uri::try_from(target).map_err(|_| Refusal::InvalidValue)?;
+        let old = self.request.uri().clone();
+        self.remember(Undo::Uri(old));
+        self.request.set_uri(uri);
+        Ok(())
+    }
+
+    /// Change the host that the upstream is told.
+    ///
+    /// # Errors
+    /// The request cannot be edited in this phase, or this is not a host (RFC 9110 §7.2).
+    pub fn set_host(&mut self, host: &str) -> Result<(), Refusal> {
+        self.editable(Target::Request)?;
+        let authority = Authority::try_from(host).map_err(|_| Refusal::InvalidValue)?;
+        if authority.as_str().contains('@') {
+            return Err(Refusal::InvalidValue);
+        }
+        let value = field_value(host.as_bytes())?;
+        let old = self
+            .request
+            .fields()
+            .get_all(HOST)
+            .iter()
+            .cloned()
+            .collect();
+        self.remember(Undo::Fields(Target::Request, HOST, old));
+        self.request.set(HOST, value);
+        Ok(())
+    }
+
     /// Change the status of the response.
     ///
     /// # Errors
@@ -156,6 +227,11 @@ impl Exchange {
                         head.set_status(status);
                     }
                 }
+                Undo::Uri(uri) => self.request.set_uri(uri),
+                Undo::Choice(group, peer) => {
+                    self.upstreams.chosen = group;
+                    self.upstreams.chosen_peer = peer;
+                }
                 Undo::Fields(target, name, values) => {
                     if let Some(head) = self.fields_mut(target) {
                         head.remove(&name);
@@ -168,6 +244,12 @@ impl Exchange {
         }
     }
 
+    pub(crate) fn remember_choice(&mut self) {
+        let choice = &self.upstreams;
+        let undo = Undo::Choice(choice.chosen.clone(), choice.chosen_peer);
+        self.remember(undo);
+    }
+
     fn remember(&mut self, undo: Undo) {
         if let Some(list) = &mut self.undo {
             list.push(undo);
@@ -175,14 +257,9 @@ impl Exchange {
     }
 
     fn editable(&self, target: Target) -> Result<(), Refusal> {
-        let phase = match target {
-            Target::Request => Phase::RequestHead,
-            Target::Response => Phase::ResponseHead,
-        };
-        if self.phase == Some(phase) {
-            Ok(())
-        } else {
-            Err(Refusal::WrongPhase)
+        match self.phase {
+            Some(phase) if self.stage.may_edit(target, phase) => Ok(()),
+            _ => Err(Refusal::WrongPhase),
         }
     }
 
@@ -190,6 +267,7 @@ impl Exchange {
         match target {
             Target::Request => Some(&mut *self.request as &mut dyn Fields),
             Target::Response => self.response.as_deref_mut().map(|r| r as &mut dyn Fields),
+            Target::Trailers => self.trailers.as_mut().map(|t| t as &mut dyn Fields),
         }
     }
 }
@@ -201,7 +279,7 @@ fn knows(list: &[Undo], target: Target, name: &HeaderName) -> bool {
 }
 
 /// Whether a response with this status never has a body (RFC 9110 §6.4.1).
-fn bodiless(status: StatusCode) -> bool {
+pub(crate) fn bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 

@@ -1,9 +1,11 @@
 //! One request and its response, as plugins see them.
 
-use crate::edit::{Undo, field_name, field_value};
-use crate::{Attributes, Phase, Refusal, RequestHead, ResponseHead, Value};
+use crate::edit::{Undo, bodiless, field_name, field_value};
+use crate::upstream::Upstreams;
+use crate::{Attributes, Kept, Outcome, Phase, Refusal, RequestHead, ResponseHead, Stage, Value};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use std::any::Any;
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -12,32 +14,58 @@ use std::sync::{Arc, LazyLock};
 ///
 /// The data path owns it, moves the heads in before it runs the chain and takes them out after.
 pub struct Exchange {
+    /// Where it is; moved on by the data path.
+    pub stage: Stage,
     /// The phase whose plugins are being called; `None` outside the chain.
     pub phase: Option<Phase>,
-    /// The request's head.
+    /// The request's head; in [`Phase::UpstreamRequest`] the copy that goes to the peer.
     pub request: Box<dyn RequestHead>,
     /// The response's head, from [`Phase::ResponseHead`] on.
     pub response: Option<Box<dyn ResponseHead>>,
+    /// The response's trailers, in [`Phase::ResponseTrailers`].
+    pub trailers: Option<HeaderMap>,
     /// What a plugin wants to answer; taken by the chain.
     pub reply: Option<Reply>,
     /// Typed values of plugins.
     pub attributes: Attributes,
     /// What the proxy knows of the exchange.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
+    /// The upstream that is asked, and which may be.
+    pub upstreams: Upstreams,
+    /// What became of it, in [`Phase::Log`].
+    pub outcome: Option<Outcome>,
     /// What plugins decided, other than to go on: for the access log.
     pub notes: Vec<Note>,
     /// How large heads may become.
     pub limits: HeadLimits,
+    /// What lasts as long as the exchange and is given back by being dropped, such as a place that
+    /// a limiter gave.
+    pub leases: Vec<Box<dyn Any + Send + Sync>>,
+    /// What a plugin said in this call about the bodies that it does not want to see.
+    pub skips: Skips,
+    /// Instances that this exchange keeps, by the plugin's place in the chain.
+    pub(crate) kept: Vec<(usize, Kept)>,
     pub(crate) undo: Option<Vec<Undo>>,
 }
 
-/// Which head an edit is for.
+/// Bodies that a plugin does not want to see (any more).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skips {
+    /// The request's.
+    pub request: bool,
+    /// The response's.
+    pub response: bool,
+}
+
+/// Which fields an edit is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The request's.
     Request,
     /// The response's.
     Response,
+    /// The response's trailers.
+    Trailers,
 }
 
 /// What the proxy knows of an exchange; plugins read it as built-in attributes.
@@ -60,8 +88,6 @@ pub struct Facts {
     pub host: Box<str>,
     /// Such as `HTTP/1.1`.
     pub protocol: &'static str,
-    /// The upstream that answered, or that was asked last.
-    pub upstream: Option<Arc<str>>,
 }
 
 /// Bounds of a head that a plugin edits.
@@ -95,6 +121,9 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body; the data path adds its length.
     pub body: Bytes,
+    /// Instead of `body`: the place in the chain of the plugin that gives the body in pieces, in
+    /// [`Phase::ReplyBody`].
+    pub pieces: Option<usize>,
 }
 
 impl Reply {
@@ -112,6 +141,7 @@ impl Reply {
             status,
             headers,
             body: body.into(),
+            pieces: None,
         }
     }
 
@@ -153,24 +183,61 @@ impl Reply {
             status,
             headers,
             body: Bytes::copy_from_slice(body),
+            pieces: None,
         })
     }
 }
 
 impl Exchange {
     /// An exchange at its start.
-    pub fn new(request: Box<dyn RequestHead>, facts: Facts, limits: HeadLimits) -> Exchange {
+    pub fn new(request: Box<dyn RequestHead>, facts: Arc<Facts>, limits: HeadLimits) -> Exchange {
         Exchange {
+            stage: Stage::default(),
             phase: None,
             request,
             response: None,
+            trailers: None,
             reply: None,
             attributes: Attributes::default(),
             facts,
+            upstreams: Upstreams::default(),
+            outcome: None,
             notes: Vec::new(),
             limits,
+            leases: Vec::new(),
+            skips: Skips::default(),
+            kept: Vec::new(),
             undo: None,
         }
+    }
+
+    /// The instance that this exchange keeps of the plugin at a place of the chain.
+    pub fn take_kept(&mut self, place: usize) -> Option<Kept> {
+        let position = self.kept.iter().position(|(of, _)| *of == place)?;
+        Some(self.kept.swap_remove(position).1)
+    }
+
+    /// Keep an instance until the exchange is over.
+    pub fn keep(&mut self, place: usize, instance: Kept) {
+        self.kept.push((place, instance));
+    }
+
+    /// Do not show a body of this exchange to the plugin that is being called (any more).
+    ///
+    /// # Errors
+    /// [`Refusal::WrongPhase`] where that body is over, or not the plugin's any more.
+    pub fn skip_body(&mut self, target: Target) -> Result<(), Refusal> {
+        let early = matches!(
+            self.phase,
+            Some(Phase::RequestHead | Phase::RequestBody | Phase::UpstreamChoice)
+        );
+        let late = matches!(self.phase, Some(Phase::ResponseHead | Phase::ResponseBody));
+        match target {
+            Target::Request if early => self.skips.request = true,
+            Target::Response if early || late => self.skips.response = true,
+            _ => return Err(Refusal::WrongPhase),
+        }
+        Ok(())
     }
 
     /// The fields of a head, where there is one.
@@ -178,28 +245,59 @@ impl Exchange {
         match target {
             Target::Request => Some(self.request.fields()),
             Target::Response => self.response.as_deref().map(|head| head.fields()),
+            Target::Trailers => self.trailers.as_ref(),
         }
     }
 
     /// Prepare the reply that [`crate::Action::Respond`] sends.
     ///
     /// # Errors
-    /// As [`Reply::checked`]; outside the chain, [`Refusal::WrongPhase`].
+    /// As [`Reply::checked`]; where it is too late for a reply, [`Refusal::WrongPhase`].
     pub fn set_reply<'a>(
         &mut self,
         status: u16,
         fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
         body: &[u8],
     ) -> Result<(), Refusal> {
-        if self.phase.is_none() {
-            return Err(Refusal::WrongPhase);
-        }
+        self.may_reply()?;
         self.reply = Some(Reply::checked(status, fields, body, self.limits)?);
         Ok(())
     }
 
+    /// Prepare a reply whose body the plugin gives in pieces. The chain fills in which plugin that is.
+    ///
+    /// # Errors
+    /// As [`Exchange::set_reply`].
+    pub fn begin_reply<'a>(
+        &mut self,
+        status: u16,
+        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<(), Refusal> {
+        self.may_reply()?;
+        let mut reply = Reply::checked(status, fields, &[], self.limits)?;
+        if bodiless(reply.status) {
+            return Err(Refusal::InvalidArgument);
+        }
+        reply.pieces = Some(usize::MAX);
+        self.reply = Some(reply);
+        Ok(())
+    }
+
+    fn may_reply(&self) -> Result<(), Refusal> {
+        let phase = self.phase.ok_or(Refusal::WrongPhase)?;
+        if self.stage.may_reply(phase) {
+            Ok(())
+        } else {
+            Err(Refusal::WrongPhase)
+        }
+    }
+
     /// A built-in attribute, or one that a plugin set.
     pub fn attribute(&self, name: &str) -> Option<Cow<'_, Value>> {
+        if name == "upstream" {
+            let asked = self.upstreams.asked.as_deref()?;
+            return Some(Cow::Owned(Value::Text(asked.to_owned())));
+        }
         if is_built_in(name) {
             return self.facts.get(name).map(Cow::Owned);
         }
@@ -218,7 +316,6 @@ impl Facts {
             "route" => text(&self.route),
             "request.id" => text(&self.request_id),
             "request.protocol" => text(self.protocol),
-            "upstream" => text(self.upstream.as_deref()?),
             _ => None,
         }
     }
@@ -245,7 +342,6 @@ impl Default for Facts {
             scheme: "http",
             host: Box::default(),
             protocol: "HTTP/1.1",
-            upstream: None,
         }
     }
 }
@@ -258,7 +354,8 @@ impl Default for Exchange {
             count: 100,
             bytes: 32 * 1024,
         };
-        Exchange::new(Box::new(request), Facts::default(), limits)
+        static NOTHING: LazyLock<Arc<Facts>> = LazyLock::new(Arc::default);
+        Exchange::new(Box::new(request), NOTHING.clone(), limits)
     }
 }
 

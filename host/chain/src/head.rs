@@ -22,6 +22,8 @@ pub trait RequestHead: Fields + Any + Send + Sync {
     fn method(&self) -> &Method;
     /// The request target, path already normalised.
     fn uri(&self) -> &Uri;
+    /// Change the request target: a path and perhaps a query.
+    fn set_uri(&mut self, uri: Uri);
 }
 
 /// The head of a response.
@@ -52,6 +54,22 @@ pub fn joined(fields: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     }))
 }
 
+/// Trailers.
+impl Fields for HeaderMap {
+    fn fields(&self) -> &HeaderMap {
+        self
+    }
+    fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.insert(name, value);
+    }
+    fn append(&mut self, name: HeaderName, value: HeaderValue) {
+        HeaderMap::append(self, name, value);
+    }
+    fn remove(&mut self, name: &HeaderName) {
+        HeaderMap::remove(self, name);
+    }
+}
+
 impl Fields for http::request::Parts {
     fn fields(&self) -> &HeaderMap {
         &self.headers
@@ -73,6 +91,9 @@ impl RequestHead for http::request::Parts {
     }
     fn uri(&self) -> &Uri {
         &self.uri
+    }
+    fn set_uri(&mut self, uri: Uri) {
+        self.uri = uri;
     }
 }
 

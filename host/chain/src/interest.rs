@@ -2,6 +2,7 @@
 
 use crate::{Refusal, RequestHead};
 use http::{HeaderName, Method};
+use std::time::Duration;
 
 /// The requests that a plugin wants to see. Empty lists do not narrow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,37 @@ pub struct Interest {
     pub paths: Vec<PathInterest>,
     /// At least one of these fields.
     pub headers: Vec<HeaderName>,
+    /// How it wants to see request bodies.
+    pub request_body: BodyMode,
+    /// How it wants to see response bodies.
+    pub response_body: BodyMode,
+    /// How often it wants to be called in [`crate::Phase::Tick`].
+    pub tick: Option<Duration>,
+}
+
+/// How a plugin wants to see a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyMode {
+    /// Not at all.
+    #[default]
+    None,
+    /// Each piece as it comes.
+    Streaming,
+    /// Whole, up to so many bytes; the head waits.
+    Buffer(usize),
+    /// Up to so many bytes of its beginning; the head waits.
+    Peek(usize),
+}
+
+impl std::fmt::Display for BodyMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BodyMode::None => f.write_str("none"),
+            BodyMode::Streaming => f.write_str("streaming"),
+            BodyMode::Buffer(bytes) => write!(f, "buffer up to {bytes} bytes"),
+            BodyMode::Peek(bytes) => write!(f, "peek up to {bytes} bytes"),
+        }
+    }
 }
 
 /// A path, or all paths with a prefix.
@@ -89,6 +121,7 @@ mod tests {
                 PathInterest::parse("/b/*").unwrap(),
             ],
             headers: vec![HeaderName::from_static("x-key")],
+            ..Interest::default()
         };
         assert!(interest.matches(&request("POST", "/a", Some("X-Key"))));
         assert!(interest.matches(&request("POST", "/b/c?q=1", Some("x-key"))));

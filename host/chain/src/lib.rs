@@ -11,21 +11,29 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod attributes;
+mod body;
 mod chain;
 mod edit;
 mod exchange;
 mod head;
 mod interest;
 mod meter;
+mod outcome;
 mod phase;
 mod plugin;
+mod stage;
+mod upstream;
 
 pub use attributes::{Attributes, Value};
+pub use body::{Body, Budget};
 pub use chain::{Chain, ChainError, PLUGINS_MAX, Progress, Verdict};
 pub use edit::{Edit, Refusal};
-pub use exchange::{Exchange, Facts, HeadLimits, Note, Reply, Target};
+pub use exchange::{Exchange, Facts, HeadLimits, Note, Reply, Skips, Target};
 pub use head::{Fields, RequestHead, ResponseHead, joined};
-pub use interest::{Interest, PathInterest};
+pub use interest::{BodyMode, Interest, PathInterest};
 pub use meter::{Meters, VersionMeters};
+pub use outcome::Outcome;
 pub use phase::{Phase, PhaseSet};
-pub use plugin::{Action, Failure, FailureKind, OnFailure, Plugin, Policy, Waiting};
+pub use plugin::{Action, Call, Failure, FailureKind, Kept, OnFailure, Plugin, Policy, Waiting};
+pub use stage::{Event, OutOfOrder, RequestStage, ResponseStage, Stage};
+pub use upstream::{Groups, Upstreams};

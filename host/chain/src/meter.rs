@@ -3,7 +3,7 @@
 //! The series of a version live as long as somebody holds its [`VersionMeters`], so that a plugin
 //! that is swapped every minute does not grow the metrics for ever.
 
-use crate::{FailureKind, Phase};
+use crate::{FailureKind, Phase, PhaseSet};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
@@ -29,7 +29,8 @@ pub struct VersionMeters {
     plugin: Arc<str>,
     version: Arc<str>,
     skips: IntCounter,
-    phases: [PhaseMeters; Phase::ALL.len()],
+    /// Of the phases that the version exports.
+    phases: [Option<PhaseMeters>; Phase::ALL.len()],
     all: Arc<Meters>,
 }
 
@@ -66,7 +67,7 @@ impl Meters {
             failures: IntCounterVec::new(
                 Opts::new(
                     "tidegate_plugin_failures_total",
-                    "Plugin calls that failed, by kind: trap, deadline, memory, error.",
+                    "Plugin calls that failed, by kind: trap, deadline, memory, error, over_limit.",
                 ),
                 &["plugin", "version", "phase", "kind"],
             )?,
@@ -79,13 +80,18 @@ impl Meters {
     }
 
     /// The metrics of a version: the same for all who hold them at one time.
-    pub fn version(self: &Arc<Self>, plugin: &Arc<str>, version: &Arc<str>) -> Arc<VersionMeters> {
+    pub fn version(
+        self: &Arc<Self>,
+        plugin: &Arc<str>,
+        version: &Arc<str>,
+        exported: PhaseSet,
+    ) -> Arc<VersionMeters> {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (plugin.clone(), version.clone());
         if let Some(meters) = live.get(&key).and_then(Weak::upgrade) {
             return meters;
         }
-        let phases = Phase::ALL.map(|phase| PhaseMeters {
+        let of_phase = |phase: Phase| PhaseMeters {
             seconds: self
                 .seconds
                 .with_label_values(&[&**plugin, &**version, phase.name()]),
@@ -93,7 +99,8 @@ impl Meters {
                 self.failures
                     .with_label_values(&[&**plugin, &**version, phase.name(), kind.name()])
             }),
-        });
+        };
+        let phases = Phase::ALL.map(|phase| exported.contains(phase).then(|| of_phase(phase)));
         let meters = Arc::new(VersionMeters {
             plugin: plugin.clone(),
             version: version.clone(),
@@ -131,7 +138,7 @@ impl Meters {
 impl VersionMeters {
     /// A call ended.
     pub fn called(&self, phase: Phase, took: Duration) {
-        if let Some(meters) = self.phases.get(phase as usize) {
+        if let Some(Some(meters)) = self.phases.get(phase as usize) {
             meters.seconds.observe(took.as_secs_f64());
         }
     }
@@ -143,7 +150,7 @@ impl VersionMeters {
 
     /// A call failed.
     pub fn failed(&self, phase: Phase, kind: FailureKind) {
-        let meters = self.phases.get(phase as usize);
+        let meters = self.phases.get(phase as usize).and_then(Option::as_ref);
         if let Some(failures) = meters.and_then(|m| m.failures.get(kind as usize)) {
             failures.inc();
         }
@@ -169,14 +176,15 @@ mod tests {
         let registry = Registry::new();
         let meters = Meters::register(&registry).unwrap();
         let (name, one) = (Arc::from("p"), Arc::from("1"));
-        let first = meters.version(&name, &one);
-        let again = meters.version(&name, &one);
+        let phases = PhaseSet::default().with(Phase::RequestHead);
+        let first = meters.version(&name, &one, phases);
+        let again = meters.version(&name, &one, phases);
         assert!(Arc::ptr_eq(&first, &again));
         first.called(Phase::RequestHead, Duration::from_micros(1));
         let with_one = series(&registry);
         assert!(with_one > 0);
         for version in 2..50 {
-            drop(meters.version(&name, &Arc::from(version.to_string())));
+            drop(meters.version(&name, &Arc::from(version.to_string()), phases));
         }
         assert_eq!(series(&registry), with_one);
         drop((first, again));

@@ -1,6 +1,8 @@
 //! All that a plugin can be.
 
 use crate::{Exchange, Interest, Phase, PhaseSet, VersionMeters};
+use bytes::Bytes;
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,23 +29,48 @@ pub trait Plugin: Send + Sync {
     ///
     /// # Errors
     /// It failed; the next call gets a fresh instance.
-    fn call(&self, phase: Phase, exchange: &mut Box<Exchange>) -> Result<Action, Failure>;
+    fn call(&self, call: Call<'_>, exchange: &mut Box<Exchange>) -> Result<Action, Failure>;
 
     /// Call a plugin that [waits](Plugin::waits). Dropping the future cancels the call and leaves
     /// `exchange` whole.
-    fn call_waiting<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>) -> Waiting<'a>;
+    fn call_waiting<'a>(&'a self, call: Call<'a>, exchange: &'a mut Box<Exchange>) -> Waiting<'a>;
 }
+
+/// One call.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The phase.
+    pub phase: Phase,
+    /// The place in the chain at which the plugin is called: what it keeps in an exchange, it keeps by
+    /// this.
+    pub place: usize,
+    /// Data of a body.
+    pub data: &'a [u8],
+    /// Whether `data` is the last.
+    pub end: bool,
+    /// Whether the exchange keeps the instance after this call.
+    pub keep: bool,
+}
+
+/// An instance that an exchange keeps; what it is, is the plugin's business.
+pub type Kept = Box<dyn Any + Send + Sync>;
 
 /// A call that may wait.
 pub type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Action, Failure>> + Send + 'a>>;
 
 /// What a plugin answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Go on.
+    /// Go on; of a body, with the data as it is.
     Proceed,
     /// Send the reply that it left in the exchange.
     Respond,
+    /// Go on with this data instead.
+    Replace(Bytes),
+    /// Go on with the data and then this.
+    Append(Bytes),
+    /// The next piece of a reply's body; `None` at its end.
+    Piece(Option<Bytes>),
 }
 
 /// A call that did not give an answer.
@@ -67,15 +94,18 @@ pub enum FailureKind {
     Memory,
     /// The guest said that it could not decide, or no instance could be had.
     Error,
+    /// A body was longer than the plugin can have it.
+    OverLimit,
 }
 
 impl FailureKind {
     /// Every kind.
-    pub const ALL: [FailureKind; 4] = [
+    pub const ALL: [FailureKind; 5] = [
         FailureKind::Trap,
         FailureKind::Deadline,
         FailureKind::Memory,
         FailureKind::Error,
+        FailureKind::OverLimit,
     ];
 
     /// The name in configuration, metrics and logs.
@@ -85,6 +115,7 @@ impl FailureKind {
             FailureKind::Deadline => "deadline",
             FailureKind::Memory => "memory",
             FailureKind::Error => "error",
+            FailureKind::OverLimit => "over_limit",
         }
     }
 }
@@ -92,7 +123,7 @@ impl FailureKind {
 /// What to do with a request whose plugin failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Answer 503. What authentication has to rely on.
+    /// Answer 503 (413 or 502 for a body over its limit). What authentication has to rely on.
     #[default]
     Closed,
     /// Go on as if the plugin were not there: its edits are undone.
@@ -110,6 +141,8 @@ pub struct Policy {
     pub memory: OnFailure,
     /// For [`FailureKind::Error`].
     pub error: OnFailure,
+    /// For [`FailureKind::OverLimit`].
+    pub over_limit: OnFailure,
 }
 
 impl Policy {
@@ -120,6 +153,7 @@ impl Policy {
             FailureKind::Deadline => self.deadline,
             FailureKind::Memory => self.memory,
             FailureKind::Error => self.error,
+            FailureKind::OverLimit => self.over_limit,
         }
     }
 
