@@ -177,8 +177,8 @@ impl Chain {
                     let place = station.place;
                     let held = std::mem::take(held);
                     station.state = State::Open;
-                    self.over_limit(place, body.phase, progress, exchange)?;
-                    return Ok(joined(held, data));
+                    let verdict = self.over_limit(place, body.phase, progress, exchange);
+                    return verdict.map_or_else(|| Ok(joined(held, data)), Err);
                 }
                 body.taken += data.len();
                 held.extend_from_slice(&data);
@@ -193,8 +193,8 @@ impl Chain {
                     let place = station.place;
                     let held = std::mem::take(held);
                     station.state = State::Open;
-                    self.over_limit(place, body.phase, progress, exchange)?;
-                    return Ok(joined(held, data));
+                    let verdict = self.over_limit(place, body.phase, progress, exchange);
+                    return verdict.map_or_else(|| Ok(joined(held, data)), Err);
                 }
                 body.taken += data.len();
                 held.extend_from_slice(&data);
@@ -252,15 +252,12 @@ impl Chain {
         phase: Phase,
         progress: &mut Progress,
         exchange: &mut Exchange,
-    ) -> Result<(), Verdict> {
+    ) -> Option<Verdict> {
         let failure = Failure {
             kind: FailureKind::OverLimit,
             message: "the body is longer than it can be held for the plugin".to_owned(),
         };
-        match self.settle(place, phase, failure, progress, exchange) {
-            Some(verdict) => Err(verdict),
-            None => Ok(()),
-        }
+        self.settle(place, phase, failure, progress, exchange)
     }
 }
 

@@ -279,12 +279,14 @@ fn edits_are_for_their_phase_and_within_limits() {
 
 #[test]
 fn built_in_attributes_are_read_only() {
-    let mut exchange = Exchange::default();
-    exchange.facts = Arc::new(Facts {
-        client: Some("[::ffff:192.0.2.1]:80".parse().unwrap()),
-        route: "api".into(),
-        ..Facts::default()
-    });
+    let mut exchange = Exchange {
+        facts: Arc::new(Facts {
+            client: Some("[::ffff:192.0.2.1]:80".parse().unwrap()),
+            route: "api".into(),
+            ..Facts::default()
+        }),
+        ..Exchange::default()
+    };
     let text = |name| exchange.attribute(name).map(|v| v.text().into_owned());
     assert_eq!(text("client.address").as_deref(), Some("192.0.2.1"));
     assert_eq!(text("client.port").as_deref(), Some("80"));

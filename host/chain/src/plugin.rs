@@ -25,6 +25,9 @@ pub trait Plugin: Send + Sync {
     /// Whether it can wait.
     fn waits(&self) -> bool;
 
+    /// It is part of the running state from now on. May be said several times.
+    fn start(self: Arc<Self>) {}
+
     /// Call it. Returns within its deadline.
     ///
     /// # Errors

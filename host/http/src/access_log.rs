@@ -5,8 +5,8 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
-use tidegate_chain::{Facts, Note};
+use std::time::SystemTime;
+use tidegate_chain::{Exchange, Facts, Note, Outcome};
 
 /// Where and how lines are written.
 ///
@@ -30,13 +30,12 @@ pub(crate) struct Entry<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
-    pub(crate) status: u16,
-    pub(crate) bytes: usize,
-    pub(crate) took: Duration,
+    pub(crate) upstream: Option<&'a str>,
     pub(crate) peer: Option<&'a str>,
     pub(crate) attempts: u32,
-    pub(crate) notes: &'a [Note],
-    pub(crate) problem: Option<&'a str>,
+    pub(crate) outcome: &'a Outcome,
+    /// Of a route with plugins.
+    pub(crate) exchange: Option<&'a Exchange>,
 }
 
 impl AccessLog {
@@ -73,15 +72,15 @@ impl Entry<'_> {
             "host": &*facts.host,
             "path": self.path,
             "protocol": facts.protocol,
-            "status": self.status,
-            "bytes": self.bytes,
+            "status": self.outcome.status,
+            "bytes": self.outcome.response_bytes,
             "duration_ms": self.milliseconds(),
             "route": &*facts.route,
-            "upstream": facts.upstream.as_deref(),
+            "upstream": self.upstream,
             "peer": self.peer,
             "attempts": self.attempts,
-            "plugins": self.notes.iter().map(note).collect::<Vec<_>>(),
-            "error": self.problem,
+            "plugins": self.notes().iter().map(note).collect::<Vec<_>>(),
+            "error": self.outcome.problem,
         })
         .to_string();
         line.push('\n');
@@ -98,12 +97,12 @@ impl Entry<'_> {
             self.method,
             facts.host,
             self.path,
-            self.status,
-            self.bytes,
+            self.outcome.status,
+            self.outcome.response_bytes,
             self.milliseconds(),
             facts.route,
         );
-        if let Some(upstream) = &facts.upstream {
+        if let Some(upstream) = self.upstream {
             let peer = self.peer.unwrap_or("-");
             // Writing to a string cannot fail.
             let _ = write!(
@@ -112,14 +111,18 @@ impl Entry<'_> {
                 self.attempts
             );
         }
-        for one in self.notes {
+        for one in self.notes() {
             let _ = write!(line, " plugin={}", note(one));
         }
-        if let Some(problem) = self.problem {
+        if let Some(problem) = &self.outcome.problem {
             let _ = write!(line, " error={problem:?}");
         }
         line.push('\n');
         line
+    }
+
+    fn notes(&self) -> &[Note] {
+        self.exchange.map_or(&[], |exchange| &exchange.notes)
     }
 
     fn client(&self) -> Option<String> {
@@ -128,7 +131,7 @@ impl Entry<'_> {
     }
 
     fn milliseconds(&self) -> f64 {
-        (self.took.as_secs_f64() * 1e6).round() / 1e3
+        (self.outcome.duration.as_secs_f64() * 1e6).round() / 1e3
     }
 }
 

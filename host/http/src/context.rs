@@ -1,15 +1,18 @@
 //! What a connection and a request carry along.
 
 use crate::body_clock::BodyClock;
+use crate::interpose::Back;
 use crate::io::HeadClock;
+use crate::plugins::Shared;
 use crate::state::{Route, State};
+use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
-use tidegate_chain::{Exchange, Facts, Progress, Reply};
+use std::time::{Duration, Instant};
+use tidegate_chain::{Facts, Reply};
 
 tokio::task_local! {
     /// The connection of the request that is being served. Pingora makes a request's context without
@@ -38,11 +41,13 @@ pub struct Context {
     pub(crate) state: Arc<State>,
     pub(crate) start: Instant,
     /// Set by the accept phase.
-    pub(crate) facts: Facts,
+    pub(crate) facts: Arc<Facts>,
     /// Set by the request phase.
     pub(crate) route: Option<Arc<Route>>,
     /// Of a route with plugins.
-    pub(crate) plugins: Option<Plugins>,
+    pub(crate) plugins: Option<Shared>,
+    /// Where the client's session comes back from behind ours.
+    pub(crate) interposed: Option<Back>,
     /// What is to be sent instead of what was to come, and why.
     pub(crate) instead: Option<Instead>,
     pub(crate) upstream: UpstreamTrace,
@@ -52,12 +57,6 @@ pub struct Context {
     pub(crate) body_bytes: u64,
     /// What went wrong, for the access log.
     pub(crate) problem: Option<String>,
-}
-
-/// The exchange as plugins see it, and how far it came.
-pub(crate) struct Plugins {
-    pub(crate) exchange: Box<Exchange>,
-    pub(crate) progress: Progress,
 }
 
 /// A response that takes the place of another.
@@ -75,6 +74,10 @@ pub(crate) struct UpstreamTrace {
     /// The index of the peer that was asked last, in its group's order.
     pub(crate) turn: usize,
     pub(crate) peer: Option<Arc<str>>,
+    /// The group that is asked: the route's, or the one that a plugin chose.
+    pub(crate) group: Option<Arc<Upstream>>,
+    /// When its head was there, after the request's.
+    pub(crate) answered_after: Option<Duration>,
 }
 
 impl Context {
@@ -85,9 +88,10 @@ impl Context {
             connection: CONNECTION.try_with(Arc::clone).ok(),
             state,
             start: Instant::now(),
-            facts: Facts::default(),
+            facts: Arc::default(),
             route: None,
             plugins: None,
+            interposed: None,
             instead: None,
             upstream: UpstreamTrace::default(),
             body_clock: BODY.try_with(Arc::clone).ok(),
@@ -98,22 +102,12 @@ impl Context {
 
     /// The request's id.
     pub fn request_id(&self) -> &str {
-        &self.facts().request_id
+        &self.facts.request_id
     }
 
-    /// The facts of the exchange, wherever they are at the moment.
-    pub(crate) fn facts(&self) -> &Facts {
-        match &self.plugins {
-            Some(plugins) => &plugins.exchange.facts,
-            None => &self.facts,
-        }
-    }
-
+    /// The facts, to be completed while nobody else has them.
     pub(crate) fn facts_mut(&mut self) -> &mut Facts {
-        match &mut self.plugins {
-            Some(plugins) => &mut plugins.exchange.facts,
-            None => &mut self.facts,
-        }
+        Arc::make_mut(&mut self.facts)
     }
 }
 

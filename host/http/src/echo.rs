@@ -3,8 +3,7 @@
 use crate::context::Context;
 use crate::phase::{request_body, upstream_request};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, Version};
-use pingora::http::RequestHeader;
+use http::{HeaderValue, StatusCode};
 use pingora::proxy::Session;
 use serde_json::{Map, Value, json};
 use tidegate_chain::Reply;
@@ -17,15 +16,18 @@ pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingo
     let mut head = session.req_header().clone();
     upstream_request::complete(&mut head, context)?;
     let mut shown = Vec::new();
-    if expects_continue(session.req_header()) {
-        session.write_continue_response().await?;
+    request_body::ask_for_it(session).await?;
+    loop {
+        let mut data = session.read_request_body().await?;
+        let end = data.is_none();
+        request_body::run(session, &mut data, end, context).await?;
+        let data = data.unwrap_or_default();
+        let room = BODY_SHOWN.saturating_sub(shown.len()).min(data.len());
+        shown.extend_from_slice(data.get(..room).unwrap_or_default());
+        if end {
+            break;
+        }
     }
-    while let Some(chunk) = session.read_request_body().await? {
-        request_body::pass(chunk.len(), false, context)?;
-        let room = BODY_SHOWN.saturating_sub(shown.len()).min(chunk.len());
-        shown.extend_from_slice(chunk.get(..room).unwrap_or_default());
-    }
-    request_body::pass(0, true, context)?;
     let mut headers = Map::new();
     for (name, value) in &head.headers {
         let text = Value::from(String::from_utf8_lossy(value.as_bytes()));
@@ -38,8 +40,8 @@ pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingo
         "method": head.method.as_str(),
         "path": head.uri.path(),
         "query": head.uri.query(),
-        "host": &*context.facts().host,
-        "version": context.facts().protocol,
+        "host": &*context.facts.host,
+        "version": context.facts.protocol,
         "headers": headers,
         "body": String::from_utf8_lossy(&shown),
         "body_bytes": context.body_bytes,
@@ -50,11 +52,4 @@ pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingo
     let json = HeaderValue::from_static("application/json");
     reply.headers.insert(http::header::CONTENT_TYPE, json);
     Ok(reply)
-}
-
-/// Whether the client waits to be told to send its body (RFC 9110 §10.1.1).
-fn expects_continue(head: &RequestHeader) -> bool {
-    let expect = head.headers.get("expect");
-    head.version == Version::HTTP_11
-        && expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

@@ -34,6 +34,9 @@ impl RequestHead for Request {
     fn uri(&self) -> &Uri {
         &self.0.uri
     }
+    fn set_uri(&mut self, uri: Uri) {
+        self.0.set_uri(uri);
+    }
 }
 
 impl Fields for Response {

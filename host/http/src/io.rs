@@ -139,6 +139,11 @@ impl Io {
         }
     }
 
+    /// Whether the client has closed the connection, or its side of it.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.stream.is_closed_by_peer()
+    }
+
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut written = 0;
         while let Some(rest) = self.gathered.get(written..).filter(|r| !r.is_empty()) {

@@ -6,8 +6,8 @@
 //! 2. `phase/accept.rs`: the head is checked and normalised, deadlines are set, a snapshot is taken.
 //! 3. `phase/request.rs`: the route is found, its plugins run; fixed answers are given here.
 //! 4. `phase/upstream_peer.rs`, `phase/upstream_request.rs`: a peer is chosen, the head is completed.
-//! 5. `phase/request_body.rs`: the body is counted.
-//! 6. `phase/response.rs`: plugins run in reverse.
+//! 5. `phase/request_body.rs`: the body is counted, and goes through plugins.
+//! 6. `phase/response.rs`: plugins run in reverse; `interpose.rs` takes the body through them.
 //! 7. `phase/failure.rs`: any error becomes a response, here and nowhere else.
 //! 8. `phase/log.rs`: access log and metrics.
 //!
@@ -23,9 +23,11 @@ mod context;
 mod echo;
 mod head;
 mod head_scan;
+mod interpose;
 mod io;
 mod metrics;
 pub mod phase;
+mod plugins;
 mod respond;
 mod serve;
 mod state;

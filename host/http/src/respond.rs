@@ -1,127 +1,246 @@
 //! Sends a response that the proxy makes itself, after the plugins that are still to see it.
 
-use crate::context::{Context, Plugins, empty_request};
-use crate::head::{Request, Response};
-use crate::throttle::Throttle;
-use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use crate::context::{Context, empty_request};
+use crate::head::Request;
+use crate::interpose::has_body;
+use crate::plugins::{Plugins, internal, unless_gone};
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use std::any::Any;
 use std::mem;
-use tidegate_chain::{Reply, Verdict};
+use std::ops::ControlFlow;
+use tidegate_chain::{Event, Reply, Verdict};
 
-/// Send a reply; plugins that the request passed see its head first and may replace it.
+/// Send a reply; plugins that the request passed see its head and its body first, and may replace it.
 pub(crate) async fn send(
     session: &mut Session,
     context: &mut Context,
     mut reply: Reply,
 ) -> pingora::Result<()> {
-    let head = loop {
+    loop {
         let mut head = head(&reply)?;
-        match run_plugins(session, context, &mut head).await {
-            None => break head,
-            Some(other) => reply = other,
+        if let Some(other) = run_plugins(session, context, &mut head).await? {
+            reply = other;
+            continue;
         }
-    };
-    write(session, head, reply.body).await
+        let Some(shared) = context.plugins.clone() else {
+            return write(session, head, reply.body).await;
+        };
+        let mut plugins = shared.lock().await;
+        let flow = match reply.pieces {
+            Some(place) => send_pieces(session, &mut plugins, head, place).await?,
+            None => send_whole(session, &mut plugins, head, reply.body).await?,
+        };
+        match flow {
+            ControlFlow::Break(()) => return Ok(()),
+            ControlFlow::Continue(other) => reply = other,
+        }
+    }
 }
 
-/// Run the response phase on a head. A reply replaces it; the plugins that have not had their turn
-/// are still to see that.
+/// Run the response phase on a head, and find out who wants to see the body. A reply replaces the head; the
+/// plugins that have not had their turn are still to see that.
 pub(crate) async fn run_plugins(
     session: &mut Session,
     context: &mut Context,
     head: &mut ResponseHeader,
-) -> Option<Reply> {
-    let route = context.route.as_deref()?;
-    let plugins = context.plugins.as_mut()?;
-    let lent = lend(session, plugins);
-    let plugins = &mut *lent.plugins;
+) -> pingora::Result<Option<Reply>> {
+    let Some(shared) = context.plugins.clone() else {
+        return Ok(None);
+    };
+    let mut plugins = shared.lock().await;
+    plugins.on(Event::Respond)?;
     let status = head.status;
-    let moved = mem::replace(head, empty_response(status));
-    plugins.exchange.response = Some(Box::new(Response(moved)));
-    let verdict = route
-        .chain
-        .response(&mut plugins.progress, &mut plugins.exchange)
-        .await;
-    if let Some(response) = plugins.exchange.response.take() {
-        let response: Box<dyn Any> = response;
-        if let Ok(response) = response.downcast::<Response>() {
-            *head = response.0;
+    plugins.put_response(mem::replace(head, empty_response(status)));
+    plugins.lend(session.req_header_mut());
+    let route = plugins.route.clone();
+    let verdict = {
+        let Plugins {
+            progress, exchange, ..
+        } = &mut *plugins;
+        let work = route.chain.response(progress, exchange);
+        unless_gone(session, route.chain.waits(), work).await
+    };
+    plugins.give_back(session.req_header_mut());
+    if let Some(response) = plugins.take_response() {
+        *head = response;
+    }
+    if let Some(reply) = plugins.settle(verdict?) {
+        return Ok(Some(reply));
+    }
+    let body = route.chain.response_body(&plugins.progress, &context.state.held);
+    if !has_body(&session.req_header().method, head.status) {
+        if body.is_some() {
+            // What it would be after the plugins, nobody knows.
+            head.remove_header(&header::CONTENT_LENGTH);
+        }
+        return Ok(None);
+    }
+    if body.is_some() {
+        frame(head, session.req_header().version, None)?;
+    }
+    plugins.response_body = body;
+    Ok(None)
+}
+
+type Sent = pingora::Result<ControlFlow<(), Reply>>;
+
+/// Send a body that is there; another reply, where a plugin that saw it wants that.
+async fn send_whole(
+    session: &mut Session,
+    plugins: &mut Plugins,
+    mut head: ResponseHeader,
+    mut data: Bytes,
+) -> Sent {
+    if plugins.response_body.is_some() {
+        plugins.on(Event::HoldResponse)?;
+        plugins.put_response(head);
+        let fed = feed(session, plugins, data, true).await?;
+        head = plugins
+            .take_response()
+            .unwrap_or_else(|| empty_response(StatusCode::OK));
+        match fed {
+            Ok(fed) => data = fed,
+            Err(verdict) => return Ok(again(plugins, verdict)),
+        }
+        frame(&mut head, session.req_header().version, Some(data.len()))?;
+    }
+    plugins.on(Event::Begin)?;
+    write(session, head, data).await?;
+    Ok(ControlFlow::Break(()))
+}
+
+/// Send a body that a plugin gives in pieces.
+async fn send_pieces(
+    session: &mut Session,
+    plugins: &mut Plugins,
+    mut head: ResponseHeader,
+    place: usize,
+) -> Sent {
+    frame(&mut head, session.req_header().version, None)?;
+    if !has_body(&session.req_header().method, head.status) {
+        plugins.on(Event::Begin)?;
+        write(session, head, Bytes::new()).await?;
+        return Ok(ControlFlow::Break(()));
+    }
+    plugins.on(Event::HoldResponse)?;
+    let mut held = Some((head, BytesMut::new()));
+    loop {
+        let piece = next_piece(session, plugins, place).await?;
+        let end = piece.is_none();
+        let mut data = piece.unwrap_or_default();
+        if plugins.response_body.is_some() {
+            if let Some((head, _)) = &mut held {
+                let head = mem::replace(head, empty_response(StatusCode::OK));
+                plugins.put_response(head);
+            }
+            let fed = feed(session, plugins, data, end).await?;
+            if let (Some((slot, _)), Some(head)) = (&mut held, plugins.take_response()) {
+                *slot = head;
+            }
+            data = match fed {
+                Ok(data) => data,
+                Err(verdict) if held.is_some() => return Ok(again(plugins, verdict)),
+                Err(verdict) => return Err(plugins.instead(verdict)),
+            };
+        }
+        let waits = plugins.response_body.as_ref().is_some_and(|b| b.waits());
+        if let Some((head, mut before)) = held.take() {
+            before.extend_from_slice(&data);
+            if waits {
+                held = Some((head, before));
+                continue;
+            }
+            plugins.on(Event::Begin)?;
+            session.write_response_header(Box::new(head), false).await?;
+            data = before.freeze();
+        }
+        if end || !data.is_empty() {
+            session.write_response_body(Some(data), end).await?;
+        }
+        if end {
+            return Ok(ControlFlow::Break(()));
         }
     }
-    drop(lent);
-    report(&verdict, context);
-    verdict.reply()
 }
 
-/// The request head, in the exchange while plugins run; it goes back when this is dropped, also when
-/// a request is given up in the middle of a call.
-pub(crate) struct Lent<'a> {
-    session: &'a mut Session,
-    pub(crate) plugins: &'a mut Plugins,
+async fn next_piece(
+    session: &mut Session,
+    plugins: &mut Plugins,
+    place: usize,
+) -> pingora::Result<Option<Bytes>> {
+    plugins.lend(session.req_header_mut());
+    let route = plugins.route.clone();
+    let piece = {
+        let Plugins {
+            progress, exchange, ..
+        } = &mut *plugins;
+        let work = route.chain.piece(place, progress, exchange);
+        unless_gone(session, route.chain.waits(), work).await
+    };
+    plugins.give_back(session.req_header_mut());
+    piece?.map_err(|failure| {
+        plugins.problem = Some(format!("reply body: {}", failure.kind.name()));
+        plugins.report(&Verdict::Proceed);
+        internal("a plugin did not go on with its reply")
+    })
 }
 
-/// Move the request head from Pingora's session to the exchange.
-pub(crate) fn lend<'a>(session: &'a mut Session, plugins: &'a mut Plugins) -> Lent<'a> {
-    swap(session, plugins);
-    Lent { session, plugins }
+/// Data of our own body goes through the plugins.
+async fn feed(
+    session: &mut Session,
+    plugins: &mut Plugins,
+    data: Bytes,
+    end: bool,
+) -> pingora::Result<Result<Bytes, Verdict>> {
+    let Some(mut body) = plugins.response_body.take() else {
+        return Ok(Ok(data));
+    };
+    plugins.lend(session.req_header_mut());
+    let route = plugins.route.clone();
+    let fed = {
+        let Plugins {
+            progress, exchange, ..
+        } = &mut *plugins;
+        let work = route.chain.feed(&mut body, progress, exchange, data, end);
+        unless_gone(session, route.chain.waits(), work).await
+    };
+    plugins.give_back(session.req_header_mut());
+    plugins.report(&Verdict::Proceed);
+    plugins.response_body = Some(body);
+    fed
 }
 
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        swap(self.session, self.plugins);
+fn again(plugins: &mut Plugins, verdict: Verdict) -> ControlFlow<(), Reply> {
+    plugins.response_body = None;
+    match plugins.settle(verdict) {
+        Some(reply) => ControlFlow::Continue(reply),
+        None => ControlFlow::Break(()),
     }
 }
 
-fn swap(session: &mut Session, plugins: &mut Plugins) {
-    let request: &mut dyn Any = &mut *plugins.exchange.request;
-    if let Some(request) = request.downcast_mut::<Request>() {
-        mem::swap(session.req_header_mut(), &mut request.0);
+/// Say in a head how long the body is, or, where nobody knows, that it comes in chunks. To HTTP/1.0 it then
+/// ends with the connection (RFC 9112 §6.3).
+pub(crate) fn frame(
+    head: &mut ResponseHeader,
+    version: Version,
+    length: Option<usize>,
+) -> pingora::Result<()> {
+    head.remove_header(&header::CONTENT_LENGTH);
+    head.remove_header(&header::TRANSFER_ENCODING);
+    match length {
+        Some(length) => head.insert_header(header::CONTENT_LENGTH, length),
+        None if version == Version::HTTP_11 => {
+            head.insert_header(header::TRANSFER_ENCODING, "chunked")
+        }
+        None => Ok(()),
     }
 }
 
-/// An exchange's request head before the first [`lend`].
+/// An exchange's request head before it is lent.
 pub(crate) fn unlent() -> Box<Request> {
     Box::new(Request(empty_request()))
-}
-
-/// A plugin that fails with every request does not fill the log.
-static FAILURES: Throttle = Throttle::new();
-
-/// Say in the log which plugins failed since the last call, and what that means for the request.
-pub(crate) fn report(verdict: &Verdict, context: &mut Context) {
-    if let Verdict::Refuse { plugin, failure } = verdict {
-        context.problem = Some(format!("plugin {plugin}: {}", failure.kind.name()));
-    }
-    let Some(plugins) = &mut context.plugins else {
-        return;
-    };
-    let facts = &plugins.exchange.facts;
-    for note in &mut plugins.exchange.notes {
-        let Some(message) = note.message.take() else {
-            continue;
-        };
-        let Some(left_out) = FAILURES.pass() else {
-            continue;
-        };
-        let refuses = matches!(verdict, Verdict::Refuse { plugin, .. } if *plugin == note.plugin);
-        tracing::warn!(
-            plugin = &*note.plugin,
-            phase = note.phase.name(),
-            kind = note.what,
-            route = &*facts.route,
-            request = &*facts.request_id,
-            left_out = (left_out > 0).then_some(left_out),
-            "plugin failed, {}: {message}",
-            if refuses {
-                "answering 503"
-            } else {
-                "going on without it"
-            },
-        );
-    }
 }
 
 fn head(reply: &Reply) -> pingora::Result<ResponseHeader> {
@@ -147,11 +266,11 @@ async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> ping
     Ok(())
 }
 
-fn is_bodiless(status: StatusCode) -> bool {
+pub(crate) fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-fn empty_response(status: StatusCode) -> ResponseHeader {
+pub(crate) fn empty_response(status: StatusCode) -> ResponseHeader {
     let mut parts = http::Response::new(()).into_parts().0;
     parts.status = status;
     ResponseHeader::from(parts)

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_chain::{Chain, HeadLimits, Reply};
+use tidegate_chain::{Budget, Chain, Groups, HeadLimits, Reply};
 use tidegate_route::Table;
 
 /// Everything that a request reads.
@@ -18,6 +18,12 @@ pub struct State {
     pub limits: Limits,
     /// Listeners by name.
     pub listeners: HashMap<Arc<str>, ListenerState>,
+    /// Upstreams by name: what plugins may choose from.
+    pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    /// The same as plugins see them.
+    pub groups: Arc<Groups>,
+    /// What bodies of all exchanges may hold back together.
+    pub held: Arc<Budget>,
 }
 
 /// What a request needs to know of its listener.

@@ -1,7 +1,9 @@
 //! Groups of peers, and whose turn it is.
 
+use rustc_hash::FxHasher;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
+use std::hash::Hasher;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,12 +19,20 @@ pub struct Upstream {
     pub attempts: u32,
     /// Whether its peers are asked to keep connections open.
     pub keeps_connections: bool,
+    /// The attribute whose value decides which peer is asked.
+    pub hash_by: Option<Box<str>>,
     peers: Vec<Peer>,
     /// Indexes of `peers`, each as often as its weight, spread out.
     turns: Box<[usize]>,
     next: AtomicUsize,
     pub(crate) metrics: crate::metrics::UpstreamMetrics,
 }
+
+/// Streams on one h2 connection to a peer; more than that need another connection.
+const H2_STREAMS: usize = 100;
+
+/// Weights above count as this for hashing, which looks at each share of a weight.
+const SHARES_MAX: u32 = 256;
 
 /// One peer of a group.
 #[derive(Clone, Debug)]
@@ -80,6 +90,8 @@ impl std::error::Error for UpstreamError {}
 impl Peer {
     /// A peer.
     ///
+    /// With `http2` it speaks HTTP/2 from the first byte on (RFC 9113 §3.3).
+    ///
     /// # Errors
     /// A Unix socket's path that cannot be one.
     pub fn new(
@@ -87,6 +99,7 @@ impl Peer {
         address: &PeerAddress,
         weight: u32,
         timeouts: &Timeouts,
+        http2: bool,
     ) -> Result<Peer, UpstreamError> {
         let mut template = match address {
             PeerAddress::Tcp(address) => HttpPeer::new(address, false, String::new()),
@@ -102,7 +115,8 @@ impl Peer {
         options.read_timeout = Some(timeouts.read);
         options.write_timeout = Some(timeouts.write);
         options.idle_timeout = Some(timeouts.idle);
-        options.alpn = ALPN::H1;
+        options.alpn = if http2 { ALPN::H2 } else { ALPN::H1 };
+        options.max_h2_streams = H2_STREAMS;
         Ok(Peer {
             name: name.into(),
             template,
@@ -125,6 +139,7 @@ impl Upstream {
         peers: Vec<Peer>,
         attempts: u32,
         keeps_connections: bool,
+        hash_by: Option<Box<str>>,
         metrics: &crate::Metrics,
     ) -> Result<Upstream, UpstreamError> {
         let weights: Vec<u32> = peers.iter().map(|peer| peer.weight).collect();
@@ -136,6 +151,7 @@ impl Upstream {
             name: name.clone(),
             attempts,
             keeps_connections,
+            hash_by,
             peers,
             turns,
             next: AtomicUsize::new(0),
@@ -156,6 +172,36 @@ impl Upstream {
             .map(|step| (turn + step) % count)
             .find(|turn| self.turns.get(*turn) != failed)
             .unwrap_or(turn)
+    }
+
+    /// The names of the peers, as plugins see them.
+    pub fn names(&self) -> Box<[Arc<str>]> {
+        self.peers.iter().map(|peer| peer.name.clone()).collect()
+    }
+
+    /// The first turn of a peer, by its index.
+    pub(crate) fn turn_of(&self, peer: usize) -> usize {
+        self.turns.iter().position(|turn| *turn == peer).unwrap_or(0)
+    }
+
+    /// The turn of the peer that a value belongs to: the same for the same value for as long as the peer is
+    /// there, by rendezvous hashing (Thaler, Ravishankar 1998). Weights count.
+    pub(crate) fn turn_for(&self, value: &[u8]) -> usize {
+        let score = |peer: &Peer, share: u32| {
+            let mut hasher = FxHasher::default();
+            hasher.write(peer.name.as_bytes());
+            hasher.write_u32(share);
+            hasher.write(value);
+            // The last step of SplitMix64: the hasher's high bits alone are not spread well.
+            let hash = hasher.finish();
+            let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            hash ^ (hash >> 27)
+        };
+        let best = self.peers.iter().enumerate().max_by_key(|(_, peer)| {
+            let shares = 0..peer.weight.min(SHARES_MAX);
+            shares.map(|share| score(peer, share)).max()
+        });
+        best.map_or(0, |(index, _)| self.turn_of(index))
     }
 
     /// The peer of a turn.
@@ -219,15 +265,15 @@ mod tests {
         };
         let peer = |port: u16, weight| {
             let address = PeerAddress::Tcp(([127, 0, 0, 1], port).into());
-            Peer::new("p", &address, weight, &timeouts).unwrap()
+            Peer::new("p", &address, weight, &timeouts, false).unwrap()
         };
         let metrics = crate::Metrics::register(&prometheus::Registry::new()).unwrap();
         let name = Arc::from("u");
-        let group = Upstream::new(&name, vec![peer(1, 5), peer(2, 1)], 2, true, &metrics).unwrap();
+        let group = Upstream::new(&name, vec![peer(1, 5), peer(2, 1)], 2, true, None, &metrics).unwrap();
         let first = group.turn();
         let second = group.turn_after(first);
         assert_ne!(group.turns[first], group.turns[second]);
-        let single = Upstream::new(&name, vec![peer(1, 1)], 2, true, &metrics).unwrap();
+        let single = Upstream::new(&name, vec![peer(1, 1)], 2, true, None, &metrics).unwrap();
         assert_eq!(single.turn_after(0), 0);
     }
 }

@@ -3,7 +3,8 @@
 use crate::Slot;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,6 +37,20 @@ impl Stream {
             Stream::Tcp(stream) => stream.try_write(bytes),
             Stream::Unix(stream) => stream.try_write(bytes),
         };
+    }
+}
+
+impl Stream {
+    /// Whether the peer has closed the connection, or its side of it. Asks the system, and takes no data.
+    pub fn is_closed_by_peer(&self) -> bool {
+        let fd = match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        };
+        let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
+        let at_once = Timespec::default();
+        poll(&mut asked, Some(&at_once)).is_ok() && asked.iter().any(|f| f.revents().intersects(closed))
     }
 }
 

@@ -53,7 +53,7 @@ impl ProxyHttp for Phases {
     }
 
     async fn upstream_peer(&self, s: &mut Session, c: &mut Context) -> Result<Box<HttpPeer>> {
-        phase::upstream_peer::run(s, c)
+        phase::upstream_peer::run(s, c).await
     }
 
     fn fail_to_connect(
@@ -68,11 +68,11 @@ impl ProxyHttp for Phases {
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        s: &mut Session,
         head: &mut RequestHeader,
         c: &mut Context,
     ) -> Result<()> {
-        phase::upstream_request::run(head, c)
+        phase::upstream_request::run(s, head, c).await
     }
 
     async fn request_body_filter(
@@ -82,7 +82,7 @@ impl ProxyHttp for Phases {
         end: bool,
         c: &mut Context,
     ) -> Result<()> {
-        phase::request_body::run(s, body, end, c)
+        phase::request_body::run(s, body, end, c).await
     }
 
     async fn response_filter(
@@ -110,7 +110,7 @@ impl ProxyHttp for Phases {
     }
 
     async fn logging(&self, s: &mut Session, e: Option<&Error>, c: &mut Context) {
-        phase::log::run(s, e, c, &self.metrics, self.access.as_ref());
+        phase::log::run(s, e, c, &self.metrics, self.access.as_ref()).await;
     }
 
     // The access log says what failed; Pingora's own lines hold the query, which can hold secrets.

@@ -1,38 +1,55 @@
 //! A version of a plugin with one configuration: what a chain calls.
 
-use crate::host::Host;
-use crate::instance::{Instance, StartError};
+use crate::capabilities::Capabilities;
+use crate::host::{Linkers, Origin, Waits};
+use crate::instance::{Instance, StartError, Template};
+use crate::kept::{KeptInstance, OpenBodies};
 use crate::namespace::Namespace;
 use crate::pool::{Pool, Pools};
 use crate::version::PluginVersion;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tidegate_chain::{
-    Action, Exchange, Failure, FailureKind, Interest, Phase, PhaseSet, Plugin, Policy,
+    Action, Call, Exchange, Failure, FailureKind, Interest, Phase, PhaseSet, Plugin, Policy,
     VersionMeters, Waiting,
 };
+use tokio::time::MissedTickBehavior;
+
+/// What all bindings share.
+pub(crate) struct Shared<'a> {
+    pub(crate) linkers: &'a Linkers,
+    pub(crate) pools: &'a Arc<Pools>,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) threads: usize,
+    pub(crate) start: Instant,
+}
 
 /// What a plugin may use, and what happens when it fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The time of one call.
+    /// What one call may compute.
     pub deadline: Duration,
+    /// What one call may take, waits included.
+    pub wait: Duration,
     /// Bytes of memory of one instance.
     pub memory: usize,
+    /// Bytes of the largest body, or part of one, that it may ask to have held.
+    pub body_bytes: usize,
     /// What happens on a failure.
     pub policy: Policy,
+    /// What it was granted.
+    pub capabilities: Arc<Capabilities>,
 }
 
 /// A configured plugin.
 pub struct Binding {
-    version: Arc<PluginVersion>,
-    config: Arc<str>,
+    template: Template,
     settings: Settings,
-    namespace: Arc<Namespace>,
     interest: Interest,
     pool: Arc<Pool>,
     pools: Arc<Pools>,
-    start: Instant,
+    ticks: AtomicBool,
 }
 
 /// A mistake in a plugin's configuration, found by the plugin.
@@ -53,6 +70,9 @@ pub enum BindError {
     /// `configure` failed.
     #[error("the plugin failed while it was configured: {0}")]
     Failure(#[from] Failure),
+    /// It imports what it was not granted.
+    #[error("it imports `{0}`, which it is not allowed")]
+    NotAllowed(String),
 }
 
 impl From<StartError> for BindError {
@@ -77,23 +97,49 @@ impl Binding {
         version: Arc<PluginVersion>,
         config: Arc<str>,
         settings: Settings,
-        namespace: Arc<Namespace>,
-        (pools, threads): (&Arc<Pools>, usize),
-        start: Instant,
+        shared: Shared<'_>,
     ) -> Result<Binding, BindError> {
-        // Calls that wait overlap on one thread; those that do not, do not.
-        let depth = if version.waits { 32 } else { 2 };
-        let mut binding = Binding {
-            version,
-            config,
-            settings,
-            namespace,
-            interest: Interest::default(),
-            pool: pools.pool(threads, depth),
-            pools: pools.clone(),
-            start,
+        let imports = version.imports();
+        let granted = &settings.capabilities;
+        if let Some(word) = imports.capabilities().find(|word| !granted.allows(word)) {
+            return Err(BindError::NotAllowed(word.to_owned()));
+        }
+        let kinds = Waits {
+            wasi: imports.wasi(),
+            ..Waits::default()
         };
-        let (instance, interest) = if binding.version.waits {
+        let waits = kinds != Waits::default() || imports.waiting().is_some();
+        let linker = shared.linkers.get(kinds).map_err(StartError::from)?;
+        let pre = linker
+            .instantiate_pre(&version.component)
+            .map_err(StartError::from)?;
+        let origin = Origin {
+            namespace: shared.namespace,
+            version: version.version.clone(),
+            capabilities: granted.clone(),
+            memory: settings.memory,
+            body_bytes: settings.body_bytes,
+            gives_reply_bodies: version.phases().contains(Phase::ReplyBody),
+            wasi: kinds.wasi,
+            start: shared.start,
+        };
+        // Calls that wait overlap on one thread; those that do not, do not.
+        let depth = if waits { 32 } else { 2 };
+        let mut binding = Binding {
+            template: Template {
+                version,
+                pre,
+                origin,
+                config,
+                waits,
+            },
+            settings,
+            interest: Interest::default(),
+            pool: shared.pools.pool(shared.threads, depth),
+            pools: shared.pools.clone(),
+            ticks: AtomicBool::new(false),
+        };
+        let (instance, interest) = if waits {
             binding.start_waiting().await?
         } else {
             binding.start()?
@@ -105,20 +151,21 @@ impl Binding {
 
     /// The version behind it.
     pub fn version(&self) -> &Arc<PluginVersion> {
-        &self.version
+        &self.template.version
     }
 
     /// Whether it is this version with this configuration and these settings.
     pub(crate) fn is(&self, version: &PluginVersion, config: &str, settings: &Settings) -> bool {
-        self.version.digest == version.digest
-            && self.version.name == version.name
-            && *self.config == *config
+        let own = &self.template.version;
+        own.digest == version.digest
+            && own.name == version.name
+            && *self.template.config == *config
             && self.settings == *settings
     }
 
     /// A new instance; where as many live as may, idle ones of others make room.
     fn start(&self) -> Result<(Box<Instance>, Interest), StartError> {
-        let start = || Instance::start(&self.version, self.host(), &self.config);
+        let start = || Instance::start(&self.template);
         let started = match start() {
             Err(StartError::Full) => {
                 self.pools.evict();
@@ -130,7 +177,7 @@ impl Binding {
     }
 
     async fn start_waiting(&self) -> Result<(Box<Instance>, Interest), StartError> {
-        let start = || Instance::start_waiting(&self.version, self.host(), &self.config);
+        let start = || Instance::start_waiting(&self.template);
         let started = match start().await {
             Err(StartError::Full) => {
                 self.pools.evict();
@@ -141,36 +188,114 @@ impl Binding {
         started.map(|(instance, interest)| (Box::new(instance), interest))
     }
 
-    fn host(&self) -> Host {
-        Host::new(
-            self.namespace.clone(),
-            self.version.version.clone(),
-            self.settings.memory,
-            self.start,
-            self.version.waits,
-        )
+    /// The instance that the exchange keeps, or an idle one.
+    fn take(&self, call: &Call<'_>, exchange: &mut Exchange) -> Option<Taken> {
+        let kept = exchange.take_kept(call.place);
+        let kept = kept.and_then(|kept| kept.downcast::<KeptInstance>().ok());
+        if let Some((instance, open)) = kept.and_then(|kept| kept.take()) {
+            return Some(Taken {
+                instance,
+                kept: Some(open),
+            });
+        }
+        self.pool.take().map(Taken::idle)
     }
 
     /// Keep an instance that answered; an instance that failed is dropped with its store.
-    fn settle(&self, instance: Box<Instance>, answer: &Result<Action, Failure>) {
-        let whole = match answer {
-            Ok(_) => true,
+    fn settle(
+        &self,
+        taken: Taken,
+        call: &Call<'_>,
+        exchange: &mut Exchange,
+        answer: &Result<Action, Failure>,
+    ) {
+        let Taken { instance, kept } = taken;
+        let begins_reply = exchange.reply.as_ref().is_some_and(|r| r.pieces.is_some());
+        let action = match answer {
+            Ok(action) => action,
             // It answered, and said so: nothing is broken.
-            Err(failure) => failure.kind == FailureKind::Error,
+            Err(failure) if failure.kind == FailureKind::Error => &Action::Proceed,
+            Err(_) => return,
         };
-        if whole && instance.is_fit() {
+        if call.keep || kept.is_some() || begins_reply {
+            let open = kept.unwrap_or_default().after(call, action);
+            let kept = KeptInstance::new(instance, open, &self.pool);
+            exchange.keep(call.place, Box::new(kept));
+        } else if instance.is_fit() {
             self.pool.put(instance);
+        }
+    }
+
+    /// Call `on-tick` in its period for as long as the binding is in use.
+    async fn tick(this: Weak<Binding>, period: Duration) {
+        let mut kept: Option<KeptInstance> = None;
+        let mut times = tokio::time::interval(period);
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            times.tick().await;
+            let Some(binding) = this.upgrade() else {
+                return;
+            };
+            binding.tick_once(&mut kept).await;
+        }
+    }
+
+    /// One tick, on an instance of its own: the one instance of the process that is called so.
+    async fn tick_once(&self, kept: &mut Option<KeptInstance>) {
+        let mut exchange = Box::<Exchange>::default();
+        exchange.phase = Some(Phase::Tick);
+        let call = Call {
+            phase: Phase::Tick,
+            place: 0,
+            data: &[],
+            end: false,
+            keep: true,
+        };
+        if let Some(kept) = kept.take() {
+            exchange.keep(call.place, Box::new(kept));
+        }
+        let start = Instant::now();
+        let answer = if self.waits() {
+            self.call_waiting(call, &mut exchange).await
+        } else {
+            self.call(call, &mut exchange)
+        };
+        self.meters().called(Phase::Tick, start.elapsed());
+        if let Err(failure) = answer {
+            self.meters().failed(Phase::Tick, failure.kind);
+            let plugin = &**self.name();
+            tracing::warn!(plugin, kind = failure.kind.name(), "on-tick failed: {}", failure.message);
+        }
+        let instance = exchange.take_kept(call.place);
+        *kept = instance
+            .and_then(|kept| kept.downcast().ok())
+            .map(|kept| *kept);
+    }
+}
+
+/// An instance for a call.
+struct Taken {
+    instance: Box<Instance>,
+    /// What the exchange that kept it had begun on it.
+    kept: Option<OpenBodies>,
+}
+
+impl Taken {
+    fn idle(instance: Box<Instance>) -> Taken {
+        Taken {
+            instance,
+            kept: None,
         }
     }
 }
 
 impl Plugin for Binding {
     fn name(&self) -> &Arc<str> {
-        &self.version.name
+        &self.template.version.name
     }
 
     fn phases(&self) -> PhaseSet {
-        self.version.phases()
+        self.template.version.phases()
     }
 
     fn interest(&self) -> &Interest {
@@ -182,33 +307,45 @@ impl Plugin for Binding {
     }
 
     fn meters(&self) -> &Arc<VersionMeters> {
-        &self.version.meters
+        &self.template.version.meters
     }
 
     fn waits(&self) -> bool {
-        self.version.waits
+        self.template.waits
     }
 
-    fn call(&self, phase: Phase, exchange: &mut Box<Exchange>) -> Result<Action, Failure> {
-        let mut instance = match self.pool.take() {
-            Some(instance) => instance,
-            None => self.start().map_err(not_started)?.0,
+    fn start(self: Arc<Self>) {
+        let Some(period) = self.interest.tick else {
+            return;
         };
-        let answer = instance.call(phase, exchange, self.settings.deadline);
-        self.settle(instance, &answer);
+        let ticks = self.phases().contains(Phase::Tick);
+        if ticks && !self.ticks.swap(true, Ordering::Relaxed) {
+            tokio::spawn(Binding::tick(Arc::downgrade(&self), period));
+        }
+    }
+
+    fn call(&self, call: Call<'_>, exchange: &mut Box<Exchange>) -> Result<Action, Failure> {
+        let mut taken = match self.take(&call, exchange) {
+            Some(taken) => taken,
+            None => Taken::idle(Binding::start(self).map_err(not_started)?.0),
+        };
+        let deadline = self.settings.deadline;
+        let answer = taken.instance.call(call, exchange, deadline);
+        self.settle(taken, &call, exchange, &answer);
         answer
     }
 
-    fn call_waiting<'a>(&'a self, phase: Phase, exchange: &'a mut Box<Exchange>) -> Waiting<'a> {
+    fn call_waiting<'a>(&'a self, call: Call<'a>, exchange: &'a mut Box<Exchange>) -> Waiting<'a> {
         Box::pin(async move {
             // Owned by this future: when it is dropped in the middle of a call, so is the instance.
-            let mut instance = match self.pool.take() {
-                Some(instance) => instance,
-                None => self.start_waiting().await.map_err(not_started)?.0,
+            let mut taken = match self.take(&call, exchange) {
+                Some(taken) => taken,
+                None => Taken::idle(self.start_waiting().await.map_err(not_started)?.0),
             };
-            let deadline = self.settings.deadline;
-            let answer = instance.call_waiting(phase, exchange, deadline).await;
-            self.settle(instance, &answer);
+            let Settings { deadline, wait, .. } = self.settings;
+            let instance = &mut taken.instance;
+            let answer = instance.call_waiting(call, exchange, deadline, wait).await;
+            self.settle(taken, &call, exchange, &answer);
             answer
         })
     }

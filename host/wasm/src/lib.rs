@@ -14,9 +14,12 @@
 mod binding;
 mod bucket;
 mod cache;
+mod capabilities;
 mod engine;
 mod host;
+mod imports;
 mod instance;
+mod kept;
 mod namespace;
 mod overtime;
 mod pool;
@@ -27,6 +30,8 @@ mod wit;
 
 pub use binding::{BindError, Binding, ConfigError, Settings};
 pub use cache::CacheError;
+pub use capabilities::Capabilities;
 pub use host::CONTRACT;
+pub use imports::Imports;
 pub use runtime::{Options, Runtime, RuntimeError};
 pub use version::{LoadError, PluginVersion, digest};

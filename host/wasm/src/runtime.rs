@@ -1,6 +1,6 @@
 //! The runtime: made once, shared by all.
 
-use crate::binding::{BindError, Binding, Settings};
+use crate::binding::{BindError, Binding, Settings, Shared};
 use crate::cache::{Cache, CacheError};
 use crate::engine::TickingEngine;
 use crate::host::Linkers;
@@ -79,7 +79,7 @@ impl Runtime {
             reason: format!("{error:#}"),
         };
         let engine = TickingEngine::new(&options).map_err(failed)?;
-        let linkers = Linkers::new(&engine.engine).map_err(failed)?;
+        let linkers = Linkers::new(&engine.engine);
         let (cache, problem) = match options.cache.as_deref().map(Cache::open).transpose() {
             Ok(cache) => (cache, None),
             Err(problem) => (None, Some(problem)),
@@ -120,8 +120,8 @@ impl Runtime {
         }
         let component = self.compile(&digest, bytes)?;
         let version =
-            PluginVersion::check(name, digest, &component, &self.linkers, |name, version| {
-                self.meters.version(name, version)
+            PluginVersion::check(name, digest, &component, &self.linkers, |name, version, phases| {
+                self.meters.version(name, version, phases)
             })?;
         Ok(Arc::new(version))
     }
@@ -161,9 +161,13 @@ impl Runtime {
             version.clone(),
             config.into(),
             settings.clone(),
-            self.namespace(&version.name),
-            (&self.pools, self.options.threads),
-            self.start,
+            Shared {
+                linkers: &self.linkers,
+                pools: &self.pools,
+                namespace: self.namespace(&version.name),
+                threads: self.options.threads,
+                start: self.start,
+            },
         )
         .await?;
         let binding = Arc::new(binding);

@@ -1,23 +1,23 @@
 //! One version of a plugin: a compiled component whose imports and exports were checked.
 
-use crate::host::{CONTRACT, Host, Linkers, interface};
+use crate::host::{CONTRACT, Linkers, Waits, interface, is_interface};
+use crate::imports::Imports;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tidegate_chain::{Phase, PhaseSet, VersionMeters};
 use wasmtime::Engine;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex};
 
 /// A compiled component, ready to be instantiated.
 pub struct PluginVersion {
     pub(crate) name: Arc<str>,
     pub(crate) version: Arc<str>,
     pub(crate) digest: String,
-    pub(crate) pre: InstancePre<Host>,
+    pub(crate) component: Component,
     pub(crate) configure: ComponentExportIndex,
     pub(crate) handlers: [Option<ComponentExportIndex>; Phase::ALL.len()],
-    pub(crate) waits: bool,
     pub(crate) meters: Arc<VersionMeters>,
-    imports: Vec<String>,
+    imports: Imports,
 }
 
 /// Why bytes are not a plugin that this host can run.
@@ -96,37 +96,40 @@ impl PluginVersion {
         digest: String,
         component: &Component,
         linkers: &Linkers,
-        meters: impl FnOnce(&Arc<str>, &Arc<str>) -> Arc<VersionMeters>,
+        meters: impl FnOnce(&Arc<str>, &Arc<str>, PhaseSet) -> Arc<VersionMeters>,
     ) -> Result<PluginVersion, LoadError> {
-        let engine = component.engine();
-        let imports = imports(component, engine)?;
-        let uses_wasi = imports.iter().any(|import| import.starts_with("wasi:"));
-        let linker = if uses_wasi {
-            &linkers.wasi
-        } else {
-            &linkers.pure
-        };
+        let imports = Imports::of(component)?;
         let configure = handler(component, "configuration", "configure")
-            .ok_or_else(|| not_a_plugin(component, engine))?;
-        let handlers =
-            Phase::ALL.map(|phase| handler(component, &format!("on-{}", phase.name()), "handle"));
-        if handlers.iter().all(Option::is_none) {
+            .ok_or_else(|| not_a_plugin(component, component.engine()))?;
+        let handlers = Phase::ALL.map(|phase| {
+            let function = match phase {
+                Phase::ReplyBody => "next",
+                _ => "handle",
+            };
+            handler(component, &format!("on-{}", phase.name()), function)
+        });
+        let phases = exported(&handlers);
+        if phases.iter().all(|phase| phase == Phase::ReplyBody) {
             let names = Phase::ALL.map(|phase| format!("`on-{}`", phase.name()));
             return Err(LoadError::NoPhase(names.join(", ")));
         }
-        let pre = linker
-            .instantiate_pre(component)
+        let waits = Waits {
+            wasi: imports.wasi(),
+            ..Waits::default()
+        };
+        linkers
+            .get(waits)
+            .and_then(|linker| linker.instantiate_pre(component))
             .map_err(|error| LoadError::Contract(format!("{error:#}")))?;
         let version = short(&digest);
         Ok(PluginVersion {
-            meters: meters(name, &version),
+            meters: meters(name, &version, phases),
             name: name.clone(),
             version,
             digest,
-            pre,
+            component: component.clone(),
             configure,
             handlers,
-            waits: uses_wasi,
             imports,
         })
     }
@@ -148,20 +151,12 @@ impl PluginVersion {
 
     /// The phases that it exports.
     pub fn phases(&self) -> PhaseSet {
-        let exported = Phase::ALL.into_iter().zip(&self.handlers);
-        exported
-            .filter_map(|(phase, handler)| handler.as_ref().map(|_| phase))
-            .collect()
+        exported(&self.handlers)
     }
 
-    /// The interfaces that it imports: what it is able to do.
-    pub fn imports(&self) -> &[String] {
+    /// What it imports: what it is able to do.
+    pub fn imports(&self) -> &Imports {
         &self.imports
-    }
-
-    /// Whether its calls can wait.
-    pub fn waits(&self) -> bool {
-        self.waits
     }
 }
 
@@ -183,27 +178,19 @@ fn not_a_plugin(component: &Component, engine: &Engine) -> LoadError {
     }
 }
 
-/// The names of the imports, each of which must be offered.
-fn imports(component: &Component, engine: &Engine) -> Result<Vec<String>, LoadError> {
-    let names = component.component_type();
-    let names: Vec<String> = names.imports(engine).map(|(n, _)| n.to_owned()).collect();
-    let refused = names.iter().find(|name| {
-        let wasi = ["cli", "clocks", "io", "random", "filesystem", "sockets"];
-        let offered = name.starts_with("tidegate:plugin/")
-            || wasi.iter().any(|package| {
-                name.strip_prefix("wasi:")
-                    .and_then(|rest| rest.strip_prefix(package))
-                    .is_some_and(|rest| rest.starts_with('/') && rest.contains("@0.2."))
-            });
-        !offered
-    });
-    match refused {
-        Some(name) => Err(LoadError::Import(name.clone())),
-        None => Ok(names),
-    }
+fn exported(handlers: &[Option<ComponentExportIndex>]) -> PhaseSet {
+    let all = Phase::ALL.into_iter().zip(handlers);
+    all.filter_map(|(phase, handler)| handler.as_ref().map(|_| phase))
+        .collect()
 }
 
+/// A function of an exported interface, of whichever version that this host speaks.
 fn handler(component: &Component, export: &str, function: &str) -> Option<ComponentExportIndex> {
-    let instance = component.get_export_index(None, interface(export))?;
+    let engine = component.engine();
+    let exports = component.component_type();
+    let (name, _) = exports
+        .exports(engine)
+        .find(|(name, _)| is_interface(name, export))?;
+    let instance = component.get_export_index(None, name)?;
     component.get_export_index(Some(&instance), function)
 }

@@ -58,6 +58,38 @@ pub(crate) enum WitAction {
     Fail,
 }
 
+/// `types.body-action`.
+#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum WitBodyAction {
+    #[component(name = "pass")]
+    Pass,
+    #[component(name = "replace")]
+    Replace(Vec<u8>),
+    #[component(name = "append")]
+    Append(Vec<u8>),
+    #[component(name = "drop")]
+    Drop,
+    #[component(name = "respond")]
+    Respond,
+    #[component(name = "fail")]
+    Fail,
+}
+
+/// `interest.body-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum WitBodyMode {
+    #[component(name = "none")]
+    None,
+    #[component(name = "streaming")]
+    Streaming,
+    #[component(name = "buffer")]
+    Buffer(u64),
+    #[component(name = "peek")]
+    Peek(u64),
+}
+
 /// `types.field`.
 pub(crate) type WitField = (String, Vec<u8>);
 
@@ -153,6 +185,14 @@ pub(crate) enum WitScope {
     Route,
     #[component(name = "plugin")]
     Plugin,
+}
+
+/// `limiter.window`.
+#[derive(Clone, Copy, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitWindow {
+    pub(crate) limit: u64,
+    pub(crate) period: u64,
 }
 
 /// `limiter.bucket`.

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an unread request body is read on, to keep the connection.
@@ -21,8 +22,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
     if let Some(connection) = &context.connection {
         connection.clock.head_is_read();
-        context.facts.listener = connection.listener.clone();
-        context.facts.peer = connection.peer.map(|peer| peer.ip());
+        let (listener, peer) = (connection.listener.clone(), connection.peer);
+        let facts = context.facts_mut();
+        facts.listener = listener;
+        facts.peer = peer.map(|peer| peer.ip());
     }
     set_deadlines(session, &context.state.limits);
     identify(session.req_header_mut(), context);
@@ -49,6 +52,7 @@ fn identify(head: &mut RequestHeader, context: &mut Context) {
         facts,
         ..
     } = context;
+    let facts = Arc::make_mut(facts);
     let peer = connection.as_ref().and_then(|c| c.peer);
     let listener = state.listeners.get(&facts.listener);
     let trusted = listener.map_or(&[][..], |l| &l.trusted_proxies);
@@ -102,7 +106,7 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
     if !is_path_or_url(head.raw_path()) {
         return Err(bad("the request target is not valid"));
     }
-    context.facts.host = host(head)?;
+    context.facts_mut().host = host(head)?;
     // HTTP/2 and the absolute form name the host in the target. From here on it is a field, for
     // plugins and the upstream alike.
     if let Some(authority) = head.uri.authority().map(|a| a.as_str().to_owned()) {

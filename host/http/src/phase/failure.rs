@@ -1,6 +1,7 @@
 //! Errors become responses, here and nowhere else.
 
 use crate::context::{Context, Instead};
+use crate::interpose::Interposed;
 use crate::respond;
 use http::StatusCode;
 use pingora::proxy::{FailToProxy, Session};
@@ -19,6 +20,9 @@ pub(crate) fn refuse(
 
 /// Answer a request that failed, unless its response has begun or nobody is there to read it.
 pub async fn run(session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+    context.give_back(session);
+    context.take_verdict();
+    Interposed::remove(session, context);
     let instead = context.instead.take();
     let status = match &instead {
         Some(Instead::Reply(reply)) => reply.status.as_u16(),

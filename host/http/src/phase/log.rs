@@ -1,19 +1,26 @@
-//! The exchange is over: metrics and access log.
+//! The exchange is over: metrics, access log, and the plugins that want to know.
 
 use crate::access_log::{AccessLog, Entry};
 use crate::context::Context;
+use crate::head::Request;
+use crate::interpose::Interposed;
 use crate::metrics::Metrics;
+use crate::plugins::{Plugins, Shared};
 use pingora::Error;
 use pingora::proxy::Session;
+use tidegate_chain::{Event, Outcome, Verdict};
 
 /// Count and write down.
-pub fn run(
-    session: &Session,
+pub async fn run(
+    session: &mut Session,
     error: Option<&Error>,
     context: &mut Context,
     metrics: &Metrics,
     log: Option<&AccessLog>,
 ) {
+    context.give_back(session);
+    context.take_verdict();
+    Interposed::remove(session, context);
     let took = context.start.elapsed();
     let status = session
         .response_written()
@@ -22,21 +29,68 @@ pub fn run(
         Some(route) => route.metrics.done(status, took),
         None => metrics.without_route().done(status, took),
     }
-    let Some(log) = log else { return };
     if let Some(error) = error.filter(|_| context.problem.is_none()) {
         context.problem = Some(error.etype().as_str().to_owned());
     }
-    let head = session.req_header();
-    log.write(&Entry {
-        facts: context.facts(),
-        method: head.method.as_str(),
-        path: head.uri.path(),
+    let outcome = Outcome {
         status,
-        bytes: session.body_bytes_sent(),
-        took,
-        peer: context.upstream.peer.as_deref(),
-        attempts: context.upstream.attempts,
-        notes: context.plugins.as_ref().map_or(&[], |p| &p.exchange.notes),
-        problem: context.problem.as_deref(),
-    });
+        request_bytes: context.body_bytes,
+        response_bytes: session.body_bytes_sent() as u64,
+        duration: took,
+        upstream_wait: context.upstream.answered_after,
+        problem: context.problem.clone(),
+    };
+    let plugins = context.plugins.take();
+    if let Some(log) = log {
+        let plugins = plugins.as_ref().and_then(|shared| shared.try_lock().ok());
+        let head = session.req_header();
+        log.write(&Entry {
+            facts: &context.facts,
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            upstream: context.upstream.group.as_deref().map(|group| &*group.name),
+            peer: context.upstream.peer.as_deref(),
+            attempts: context.upstream.attempts,
+            outcome: &outcome,
+            exchange: plugins.as_ref().map(|plugins| &*plugins.exchange),
+        });
+    }
+    if let Some(shared) = plugins {
+        tell_plugins(session, shared, outcome).await;
+    }
+}
+
+/// Run the log phase; beside the connection, where it can wait.
+async fn tell_plugins(session: &mut Session, shared: Shared, outcome: Outcome) {
+    let mut plugins = shared.lock().await;
+    let chain = &plugins.route.clone().chain;
+    let Some(waits) = chain.logs(&plugins.progress) else {
+        return;
+    };
+    if plugins.on(Event::End).is_err() {
+        return;
+    }
+    plugins.exchange.outcome = Some(outcome);
+    if let Some(head) = session.response_written() {
+        let head = head.clone();
+        plugins.put_response(head);
+    }
+    if waits {
+        plugins.exchange.request = Box::new(Request(session.req_header().clone()));
+        drop(plugins);
+        tokio::spawn(async move { log(&mut *shared.lock().await).await });
+        return;
+    }
+    plugins.lend(session.req_header_mut());
+    log(&mut plugins).await;
+    plugins.give_back(session.req_header_mut());
+}
+
+async fn log(plugins: &mut Plugins) {
+    let route = plugins.route.clone();
+    let Plugins {
+        progress, exchange, ..
+    } = &mut *plugins;
+    route.chain.log(progress, exchange).await;
+    plugins.report(&Verdict::Proceed);
 }

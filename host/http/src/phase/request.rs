@@ -1,12 +1,15 @@
 //! Find the route, run its plugins, and give the answers that need no upstream.
 
-use crate::context::{Context, Instead, Plugins};
+use super::request_body;
+use crate::context::{Context, Instead};
+use crate::plugins::{Plugins, unless_gone};
 use crate::state::Target;
 use crate::{echo, respond};
 use http::{StatusCode, header};
 use pingora::proxy::Session;
-use std::mem;
-use tidegate_chain::{Exchange, Progress, Reply};
+use std::sync::Arc;
+use tidegate_chain::{Exchange, Reply};
+use tokio::sync::Mutex;
 
 /// Whether the request was answered here.
 ///
@@ -26,10 +29,10 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         respond::send(session, context, reply).await?;
         return Ok(true);
     };
-    context.facts.route = route.name.clone();
+    context.facts_mut().route = route.name.clone();
     context.route = Some(route.clone());
     check_length(session, context)?;
-    if let Some(reply) = run_plugins(session, context).await {
+    if let Some(reply) = run_plugins(session, context).await? {
         respond::send(session, context, reply).await?;
         return Ok(true);
     }
@@ -48,27 +51,42 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
     Ok(true)
 }
 
-/// Run the request phase of the route's chain.
-async fn run_plugins(session: &mut Session, context: &mut Context) -> Option<Reply> {
-    let route = context.route.as_deref()?;
-    if route.chain.is_empty() {
-        return None;
+/// Run the request phase of the route's chain, and read as much of the body as plugins want to see before
+/// the head goes on.
+async fn run_plugins(
+    session: &mut Session,
+    context: &mut Context,
+) -> pingora::Result<Option<Reply>> {
+    let Some(route) = context.route.clone().filter(|route| !route.chain.is_empty()) else {
+        return Ok(None);
+    };
+    let limits = context.state.limits.head;
+    let mut exchange = Exchange::new(respond::unlent(), context.facts.clone(), limits);
+    exchange.upstreams.groups = context.state.groups.clone();
+    if let Target::Upstream(upstream) = &route.target {
+        exchange.upstreams.route = Some(upstream.name.clone());
     }
-    let facts = mem::take(&mut context.facts);
-    let exchange = Exchange::new(respond::unlent(), facts, context.state.limits.head);
-    let plugins = context.plugins.insert(Plugins {
-        exchange: Box::new(exchange),
-        progress: Progress::default(),
-    });
-    let lent = respond::lend(session, plugins);
-    let plugins = &mut *lent.plugins;
-    let verdict = route
-        .chain
-        .request(&mut plugins.progress, &mut plugins.exchange)
-        .await;
-    drop(lent);
-    respond::report(&verdict, context);
-    verdict.reply()
+    let shared = Arc::new(Mutex::new(Plugins::new(route.clone(), exchange)));
+    context.plugins = Some(shared.clone());
+    let mut plugins = shared.lock().await;
+    plugins.lend(session.req_header_mut());
+    let verdict = {
+        let Plugins {
+            progress, exchange, ..
+        } = &mut *plugins;
+        let work = route.chain.request(progress, exchange);
+        unless_gone(session, route.chain.waits(), work).await
+    };
+    plugins.give_back(session.req_header_mut());
+    if let Some(reply) = plugins.settle(verdict?) {
+        return Ok(Some(reply));
+    }
+    drop(plugins);
+    if session.is_upgrade_req() {
+        // What follows is a tunnel, and no body.
+        return Ok(None);
+    }
+    request_body::hold(session, context, &shared).await
 }
 
 /// Refuse a body that says itself that it is too long, before anything is done for it.

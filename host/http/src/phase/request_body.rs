@@ -1,17 +1,89 @@
-//! Count the request body.
+//! The request's body: counted, held back while a plugin wants to see it before the head goes on, and taken
+//! through the plugins that want to see it as it comes.
 
-use crate::context::Context;
-use bytes::Bytes;
-use http::StatusCode;
+use crate::context::{Context, Instead};
+use crate::interpose::{Held, Interposed};
+use crate::plugins::{Plugins, Shared, unless_gone};
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, Version, header};
 use pingora::proxy::Session;
+use tidegate_chain::{Event, Reply, Verdict};
+
+/// Read the body for as long as a plugin waits for it, and put our session in front of the client's where
+/// bodies need it. A reply, where a plugin has seen enough.
+///
+/// # Errors
+/// The body is longer than is allowed, or the client is gone.
+pub(super) async fn hold(
+    session: &mut Session,
+    context: &mut Context,
+    shared: &Shared,
+) -> pingora::Result<Option<Reply>> {
+    let mut plugins = shared.lock().await;
+    let chain = &plugins.route.clone().chain;
+    let body = chain.request_body(&plugins.progress, &context.state.held);
+    // A body that is not there is over at once.
+    let waits = body.as_ref().is_some_and(|body| body.waits() || session.is_body_done());
+    plugins.request_body = body;
+    let mut held = None;
+    if waits {
+        match read(session, context, &mut plugins).await? {
+            Ok(read) => held = Some(read),
+            Err(reply) => return Ok(Some(reply)),
+        }
+    }
+    plugins.primed = held.is_some();
+    let responses = chain.response_body(&plugins.progress, &context.state.held);
+    let wanted = responses.is_some() || chain.wants_trailers(&plugins.progress);
+    drop(plugins);
+    if wanted || held.is_some() {
+        Interposed::put(session, context, held);
+    }
+    Ok(None)
+}
+
+/// Read until nobody waits any more.
+async fn read(
+    session: &mut Session,
+    context: &mut Context,
+    plugins: &mut Plugins,
+) -> pingora::Result<Result<Held, Reply>> {
+    plugins.on(Event::HoldRequest)?;
+    ask_for_it(session).await?;
+    let mut held = BytesMut::new();
+    loop {
+        let data = match session.is_body_done() {
+            true => None,
+            false => session.read_request_body().await?,
+        };
+        let end = data.is_none() || session.is_body_done();
+        let data = data.unwrap_or_default();
+        pass(data.len(), end, context)?;
+        match feed(session, plugins, data, end).await? {
+            Ok(data) => held.extend_from_slice(&data),
+            Err(verdict) => {
+                if let Some(reply) = plugins.settle(verdict) {
+                    return Ok(Err(reply));
+                }
+            }
+        }
+        let waits = plugins.request_body.as_ref().is_some_and(|b| b.waits());
+        if end || !waits {
+            return Ok(Ok(Held {
+                data: held.freeze(),
+                whole: end,
+            }));
+        }
+    }
+}
 
 /// A part of the body passes; with `end` it is the last.
 ///
 /// # Errors
-/// The body is longer than is allowed.
-pub fn run(
-    session: &Session,
-    body: &Option<Bytes>,
+/// The body is longer than is allowed, or a plugin decided otherwise.
+pub async fn run(
+    session: &mut Session,
+    body: &mut Option<Bytes>,
     end: bool,
     context: &mut Context,
 ) -> pingora::Result<()> {
@@ -19,8 +91,68 @@ pub fn run(
         // Bytes of a tunnel are not a body.
         return Ok(());
     }
-    let bytes = body.as_ref().map_or(0, Bytes::len);
-    pass(bytes, end, context)
+    let Some(shared) = context.plugins.clone() else {
+        return pass(body.as_ref().map_or(0, Bytes::len), end, context);
+    };
+    let mut plugins = shared.lock().await;
+    if std::mem::take(&mut plugins.primed) {
+        return Ok(());
+    }
+    pass(body.as_ref().map_or(0, Bytes::len), end, context)?;
+    let seen = plugins.request_body.as_ref();
+    if seen.is_none_or(|body| body.is_open() || body.has_ended()) {
+        return Ok(());
+    }
+    plugins.streamed = true;
+    let data = body.take().unwrap_or_default();
+    match feed(session, &mut plugins, data, end).await? {
+        // Nothing is the end, to Pingora; an empty piece is none yet.
+        Ok(data) if end && data.is_empty() => *body = None,
+        Ok(data) => *body = Some(data),
+        Err(verdict) => {
+            let error = plugins.instead(verdict);
+            context.instead = plugins.instead.take().map(Instead::Reply);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+async fn feed(
+    session: &mut Session,
+    plugins: &mut Plugins,
+    data: Bytes,
+    end: bool,
+) -> pingora::Result<Result<Bytes, Verdict>> {
+    let Some(mut body) = plugins.request_body.take() else {
+        return Ok(Ok(data));
+    };
+    plugins.lend(session.req_header_mut());
+    let route = plugins.route.clone();
+    let fed = {
+        let Plugins {
+            progress, exchange, ..
+        } = &mut *plugins;
+        let work = route.chain.feed(&mut body, progress, exchange, data, end);
+        unless_gone(session, route.chain.waits(), work).await
+    };
+    plugins.give_back(session.req_header_mut());
+    plugins.report(&Verdict::Proceed);
+    plugins.request_body = Some(body);
+    fed
+}
+
+/// Tell a client that waits to be told (RFC 9110 §10.1.1) to send its body; nobody else is told to wait for it.
+pub(crate) async fn ask_for_it(session: &mut Session) -> pingora::Result<()> {
+    let head = session.req_header();
+    let expect = head.headers.get(header::EXPECT);
+    let expects =
+        expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects && head.version == Version::HTTP_11 {
+        session.write_continue_response().await?;
+        session.req_header_mut().remove_header(&header::EXPECT);
+    }
+    Ok(())
 }
 
 /// Count bytes of the body, wherever they are read.

@@ -2,11 +2,11 @@
 
 use crate::context::{Context, Instead};
 use crate::respond;
-use crate::state::Target;
 use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
+use tidegate_chain::Event;
 
 /// Run the plugins on the head.
 ///
@@ -26,17 +26,27 @@ pub async fn run(
     }
     // The version is of our connection, not of the upstream's (RFC 9110 §2.5).
     head.set_version(Version::HTTP_11);
-    if let Some(Target::Upstream(upstream)) = context.route.as_deref().map(|r| &r.target) {
+    let took = context.start.elapsed();
+    context.upstream.answered_after = Some(took);
+    if let Some(upstream) = &context.upstream.group {
         upstream.metrics.answered.inc();
-        let took = context.start.elapsed().as_secs_f64();
-        upstream.metrics.head_seconds.observe(took);
+        upstream.metrics.head_seconds.observe(took.as_secs_f64());
     }
-    match respond::run_plugins(session, context, head).await {
+    match respond::run_plugins(session, context, head).await? {
+        None if context.interposed.is_none() => begin(context).await,
         None => Ok(()),
         Some(reply) => {
             let status = reply.status.as_u16();
             context.instead = Some(Instead::Reply(reply));
             Error::e_explain(ErrorType::HTTPStatus(status), "a plugin replied instead")
         }
+    }
+}
+
+/// Nobody holds the head back: it goes to the client now.
+async fn begin(context: &Context) -> pingora::Result<()> {
+    match &context.plugins {
+        Some(shared) => shared.lock().await.on(Event::Begin),
+        None => Ok(()),
     }
 }

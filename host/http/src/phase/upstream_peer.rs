@@ -1,38 +1,100 @@
 //! Choose a peer, for the first attempt and for each that follows.
 
 use crate::context::Context;
+use crate::plugins::{Plugins, unless_gone};
 use crate::state::Target;
+use crate::upstream::Upstream;
 use pingora::ErrorType::{self, HTTPStatus};
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorSource, proxy::Session};
+use std::sync::Arc;
+use tidegate_chain::{Event, Phase, ResponseStage, Verdict};
 
 /// The peer whose turn it is.
 ///
 /// # Errors
-/// The route has no upstream, which the request phase has ruled out.
-pub fn run(session: &Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
-    let upstream = match context.route.as_deref().map(|route| &route.target) {
-        Some(Target::Upstream(upstream)) => upstream,
-        _ => return Error::e_explain(HTTPStatus(500), "no upstream"),
+/// The route has no upstream, which the request phase has ruled out; or a plugin decided otherwise.
+pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+    if context.upstream.attempts == 0 {
+        choose(session, context).await?;
+    }
+    let Some(upstream) = context.upstream.group.clone() else {
+        return Error::e_explain(HTTPStatus(500), "no upstream");
     };
     let trace = &mut context.upstream;
-    trace.turn = match trace.attempts {
-        0 => upstream.turn(),
-        _ => upstream.turn_after(trace.turn),
-    };
+    if trace.attempts > 0 {
+        trace.turn = upstream.turn_after(trace.turn);
+    }
     trace.attempts += 1;
     let Some(peer) = upstream.peer(trace.turn) else {
         return Error::e_explain(ErrorType::InternalError, "no peer");
     };
     trace.peer = Some(peer.name.clone());
-    let name = upstream.name.clone();
+    if let Some(shared) = &context.plugins {
+        let mut plugins = shared.lock().await;
+        let asked = &mut plugins.exchange.upstreams;
+        asked.asked = Some(upstream.name.clone());
+        asked.peer = trace.peer.clone();
+        asked.attempt = trace.attempts;
+    }
     let mut peer = peer.http_peer();
     if session.is_upgrade_req() {
         // A tunnel is ended by its ends.
         peer.options.read_timeout = None;
     }
-    context.facts_mut().upstream = Some(name);
     Ok(Box::new(peer))
+}
+
+/// Ask the plugins which group and which peer, then the group's balancer.
+async fn choose(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+    let Some(Target::Upstream(own)) = context.route.as_deref().map(|route| &route.target) else {
+        return Ok(());
+    };
+    let mut upstream = own.clone();
+    let mut turn = None;
+    if let Some(shared) = context.plugins.clone() {
+        let mut plugins = shared.lock().await;
+        ask_plugins(session, &mut plugins).await?;
+        let choice = &plugins.exchange.upstreams;
+        if let Some(chosen) = choice.chosen.as_ref() {
+            upstream = group(context, chosen)?;
+        }
+        turn = choice.chosen_peer.map(|peer| upstream.turn_of(peer));
+        if let (None, Some(name)) = (turn, &upstream.hash_by) {
+            let value = plugins.exchange.attribute(name);
+            turn = value.map(|value| upstream.turn_for(value.text().as_bytes()));
+        }
+    }
+    context.upstream.turn = turn.unwrap_or_else(|| upstream.turn());
+    context.upstream.group = Some(upstream);
+    Ok(())
+}
+
+async fn ask_plugins(session: &mut Session, plugins: &mut Plugins) -> pingora::Result<()> {
+    plugins.on(Event::Choose)?;
+    plugins.lend(session.req_header_mut());
+    let route = plugins.route.clone();
+    let verdict = {
+        let Plugins {
+            progress, exchange, ..
+        } = &mut *plugins;
+        let phase = Phase::UpstreamChoice;
+        let work = route.chain.upstream(phase, progress, exchange);
+        unless_gone(session, route.chain.waits(), work).await
+    };
+    plugins.give_back(session.req_header_mut());
+    match verdict? {
+        Verdict::Proceed => {
+            plugins.report(&Verdict::Proceed);
+            Ok(())
+        }
+        verdict => Err(plugins.instead(verdict)),
+    }
+}
+
+fn group(context: &Context, name: &str) -> pingora::Result<Arc<Upstream>> {
+    let known = context.state.upstreams.get(name).cloned();
+    known.ok_or_else(|| Error::explain(ErrorType::InternalError, "the chosen upstream is gone"))
 }
 
 /// The peer could not be reached: nothing was sent, so any request may be tried again.
@@ -49,13 +111,16 @@ pub fn failed(
     mut error: Box<Error>,
     reused: bool,
 ) -> Box<Error> {
+    context.give_back(session);
+    context.take_verdict();
     if *error.esource() == ErrorSource::Upstream {
         count_failure(context);
     }
     let repeatable = context.instead.is_none()
         && session.req_header().method.is_idempotent()
         && !session.as_ref().retry_buffer_truncated()
-        && session.response_written().is_none();
+        && session.response_written().is_none()
+        && can_start_anew(context);
     error.retry.decide_reuse(reused);
     // An upstream that closed a pooled connection while we wrote to it has not seen the request.
     let retry = repeatable && error.retry() && may_retry(context);
@@ -63,15 +128,29 @@ pub fn failed(
     error
 }
 
+/// Whether plugins have seen nothing of this attempt that they would see again: data of the body, or the
+/// head of a response that was never sent.
+fn can_start_anew(context: &Context) -> bool {
+    let Some(shared) = &context.plugins else {
+        return true;
+    };
+    let Ok(mut plugins) = shared.try_lock() else {
+        return false;
+    };
+    let awaited = plugins.exchange.stage.response() == ResponseStage::Awaited;
+    let anew = !plugins.streamed && awaited;
+    // What was held back goes to the next peer as it went to this one.
+    plugins.primed = plugins.request_body.is_some() && !plugins.streamed;
+    anew
+}
+
 fn may_retry(context: &Context) -> bool {
-    match context.route.as_deref().map(|route| &route.target) {
-        Some(Target::Upstream(upstream)) => context.upstream.attempts < upstream.attempts,
-        _ => false,
-    }
+    let upstream = context.upstream.group.as_deref();
+    upstream.is_some_and(|upstream| context.upstream.attempts < upstream.attempts)
 }
 
 fn count_failure(context: &Context) {
-    if let Some(Target::Upstream(upstream)) = context.route.as_deref().map(|route| &route.target) {
+    if let Some(upstream) = &context.upstream.group {
         upstream.metrics.failed.inc();
     }
 }

@@ -1,27 +1,84 @@
 //! Complete the head that goes to the upstream.
 
 use crate::context::Context;
-use crate::state::Target;
+use crate::plugins::{Plugins, unless_gone};
 use http::{HeaderValue, header};
 use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+use tidegate_chain::{Event, Phase, Verdict};
 
 /// Say for whom the request is. Runs once per attempt, each time on a fresh copy of the head.
 ///
 /// # Errors
 /// A value that is not one, which cannot come from checked facts.
-pub fn run(head: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
-    let route = context.route.as_deref();
-    if let Some(Target::Upstream(upstream)) = route.map(|route| &route.target)
-        && !upstream.keeps_connections
-    {
+pub async fn run(
+    session: &mut Session,
+    head: &mut RequestHeader,
+    context: &mut Context,
+) -> pingora::Result<()> {
+    let upstream = context.upstream.group.as_deref();
+    if upstream.is_some_and(|upstream| !upstream.keeps_connections) {
         // A peer that closes is not pooled.
         head.insert_header(header::CONNECTION, "close")?;
     }
-    complete(head, context)
+    complete(head, context)?;
+    let Some(shared) = context.plugins.clone() else {
+        return Ok(());
+    };
+    let mut plugins = shared.lock().await;
+    run_plugins(session, head, &mut plugins).await?;
+    frame(session, head, &plugins)
+}
+
+/// Plugins see and edit the copy that goes to this peer.
+async fn run_plugins(
+    session: &mut Session,
+    head: &mut RequestHeader,
+    plugins: &mut Plugins,
+) -> pingora::Result<()> {
+    plugins.on(Event::Attempt)?;
+    plugins.lend(head);
+    let route = plugins.route.clone();
+    let verdict = {
+        let Plugins {
+            progress, exchange, ..
+        } = &mut *plugins;
+        let phase = Phase::UpstreamRequest;
+        let work = route.chain.upstream(phase, progress, exchange);
+        unless_gone(session, route.chain.waits(), work).await
+    };
+    plugins.give_back(head);
+    match verdict? {
+        Verdict::Proceed => {
+            plugins.report(&Verdict::Proceed);
+            Ok(())
+        }
+        verdict => Err(plugins.instead(verdict)),
+    }
+}
+
+/// Say how long the body is after the plugins; where nobody knows, Pingora sends it in chunks.
+fn frame(session: &mut Session, head: &mut RequestHeader, plugins: &Plugins) -> pingora::Result<()> {
+    let Some(body) = &plugins.request_body else {
+        return Ok(());
+    };
+    let had = head.remove_header(&header::CONTENT_LENGTH).is_some()
+        | head.remove_header(&header::TRANSFER_ENCODING).is_some();
+    if !body.has_ended() {
+        return Ok(());
+    }
+    let length = match session.is_body_empty() {
+        true => 0,
+        false => session.get_retry_buffer().map_or(0, |all| all.len()),
+    };
+    if had || length > 0 {
+        head.insert_header(header::CONTENT_LENGTH, length)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn complete(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
-    let facts = context.facts();
+    let facts = &context.facts;
     let connection = context.connection.as_deref();
     if let Some(peer) = connection.and_then(|c| c.forwarded_for.clone()) {
         // A trusted proxy's list goes on; anybody else's was dropped at arrival.

@@ -1,4 +1,4 @@
-//! `request` and `response`: the heads of the exchange, read lazily and edited in place.
+//! `request`, `response`, `trailers`: the fields of the exchange, read lazily and edited in place.
 
 use super::Host;
 use crate::wit::{WitEdit, WitError};
@@ -40,6 +40,29 @@ pub(super) fn link_request(request: &mut LinkerInstance<'_, Host>) -> Result<()>
     request.func_wrap("header-names", |host: Caller<'_>, ()| {
         Ok((names(&host, Target::Request).unwrap_or_default(),))
     })?;
+    request.func_wrap(
+        "set-path",
+        |mut host: Caller<'_>, (path,): (WasmStr,)| -> Answer<()> {
+            let path = path.to_str(&host)?.into_owned();
+            let set = host.data_mut().exchange.set_path(&path);
+            Ok((set.map_err(WitError::from),))
+        },
+    )?;
+    request.func_wrap(
+        "set-query",
+        |mut host: Caller<'_>, (query,): (Option<String>,)| -> Answer<()> {
+            let set = host.data_mut().exchange.set_query(query.as_deref());
+            Ok((set.map_err(WitError::from),))
+        },
+    )?;
+    request.func_wrap(
+        "set-host",
+        |mut host: Caller<'_>, (name,): (WasmStr,)| -> Answer<()> {
+            let name = name.to_str(&host)?.into_owned();
+            let set = host.data_mut().exchange.set_host(&name);
+            Ok((set.map_err(WitError::from),))
+        },
+    )?;
     link_edits(request, Target::Request)
 }
 
@@ -57,31 +80,41 @@ pub(super) fn link_response(response: &mut LinkerInstance<'_, Host>) -> Result<(
             Ok((set.map_err(WitError::from),))
         },
     )?;
-    response.func_wrap(
+    link_reads(response, Target::Response)?;
+    link_edits(response, Target::Response)
+}
+
+pub(super) fn link_trailers(trailers: &mut LinkerInstance<'_, Host>) -> Result<()> {
+    link_reads(trailers, Target::Trailers)?;
+    link_edits(trailers, Target::Trailers)
+}
+
+/// Reads of what is not there in every phase.
+fn link_reads(head: &mut LinkerInstance<'_, Host>, target: Target) -> Result<()> {
+    head.func_wrap(
         "header",
-        |host: Caller<'_>, (name,): (WasmStr,)| -> Answer<Option<Vec<u8>>> {
+        move |host: Caller<'_>, (name,): (WasmStr,)| -> Answer<Option<Vec<u8>>> {
             let name = name.to_str(&host)?;
-            let fields = host.data().exchange.fields(Target::Response);
+            let fields = host.data().exchange.fields(target);
             Ok((fields
                 .map(|fields| joined(fields, &name))
                 .ok_or(WitError::WrongPhase),))
         },
     )?;
-    response.func_wrap(
+    head.func_wrap(
         "header-values",
-        |host: Caller<'_>, (name,): (WasmStr,)| -> Answer<Vec<Vec<u8>>> {
+        move |host: Caller<'_>, (name,): (WasmStr,)| -> Answer<Vec<Vec<u8>>> {
             let name = name.to_str(&host)?;
-            Ok((values(&host, Target::Response, &name),))
+            Ok((values(&host, target, &name),))
         },
     )?;
-    response.func_wrap(
+    head.func_wrap(
         "header-names",
-        |host: Caller<'_>, ()| -> Answer<Vec<String>> { Ok((names(&host, Target::Response),)) },
-    )?;
-    link_edits(response, Target::Response)
+        move |host: Caller<'_>, ()| -> Answer<Vec<String>> { Ok((names(&host, target),)) },
+    )
 }
 
-/// The four edits, which both heads have.
+/// The four edits, which heads and trailers have.
 fn link_edits(head: &mut LinkerInstance<'_, Host>, target: Target) -> Result<()> {
     head.func_wrap(
         "set-header",

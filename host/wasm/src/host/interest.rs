@@ -1,9 +1,10 @@
 //! `interest`: what a plugin wants to see, said while it is being configured.
 
 use super::Host;
-use crate::wit::WitError;
+use crate::wit::{WitBodyMode, WitError};
 use http::{HeaderName, Method};
-use tidegate_chain::{Interest, PathInterest};
+use std::time::Duration;
+use tidegate_chain::{BodyMode, Interest, PathInterest};
 use wasmtime::component::LinkerInstance;
 use wasmtime::{Result, StoreContextMut};
 
@@ -11,6 +12,8 @@ type Caller<'a> = StoreContextMut<'a, Host>;
 
 /// Entries of one list, however many calls make it.
 const LIST_MAX: usize = 256;
+/// The shortest period of `on-tick`.
+const TICK_MIN: Duration = Duration::from_secs(1);
 /// Bytes of one entry.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
 
@@ -56,10 +59,58 @@ pub(super) fn link(interest: &mut LinkerInstance<'_, Host>) -> Result<()> {
                 },
             ),))
         },
-    )
+    )?;
+    interest.func_wrap(
+        "request-body",
+        |mut host: Caller<'_>, (mode,): (WitBodyMode,)| {
+            Ok((host
+                .data_mut()
+                .body_mode(mode, |interest| &mut interest.request_body),))
+        },
+    )?;
+    interest.func_wrap(
+        "response-body",
+        |mut host: Caller<'_>, (mode,): (WitBodyMode,)| {
+            Ok((host
+                .data_mut()
+                .body_mode(mode, |interest| &mut interest.response_body),))
+        },
+    )?;
+    interest.func_wrap("tick", |mut host: Caller<'_>, (period,): (u64,)| {
+        Ok((host.data_mut().tick(Duration::from_nanos(period)),))
+    })
 }
 
 impl Host {
+    fn body_mode(
+        &mut self,
+        mode: WitBodyMode,
+        slot: impl FnOnce(&mut Interest) -> &mut BodyMode,
+    ) -> std::result::Result<(), WitError> {
+        let most = self.body_bytes;
+        let interest = self.interest.as_mut().ok_or(WitError::WrongPhase)?;
+        let size = |size: u64| {
+            let size = usize::try_from(size).ok().filter(|size| *size <= most);
+            size.ok_or(WitError::LimitReached)
+        };
+        *slot(interest) = match mode {
+            WitBodyMode::None => BodyMode::None,
+            WitBodyMode::Streaming => BodyMode::Streaming,
+            WitBodyMode::Buffer(most) => BodyMode::Buffer(size(most)?),
+            WitBodyMode::Peek(most) => BodyMode::Peek(size(most)?),
+        };
+        Ok(())
+    }
+
+    fn tick(&mut self, period: Duration) -> std::result::Result<(), WitError> {
+        let interest = self.interest.as_mut().ok_or(WitError::WrongPhase)?;
+        if period < TICK_MIN {
+            return Err(WitError::InvalidArgument);
+        }
+        interest.tick = Some(period);
+        Ok(())
+    }
+
     fn narrow(
         &mut self,
         list: &[String],

@@ -2,27 +2,32 @@
 //! everything that the sandbox lets out.
 
 mod attributes;
+mod body;
 mod clock;
 mod heads;
 mod interest;
 mod limiter;
 pub(crate) mod log;
 mod metrics;
+mod outcome;
+mod random;
 mod reply;
+mod upstream;
 mod wasi;
 
+use crate::capabilities::Capabilities;
 use crate::namespace::{Namespace, Series, SeriesKind};
-use crate::overtime::Overtime;
+use crate::overtime::CallClock;
 use crate::trap::MemoryExceeded;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tidegate_chain::{Exchange, Interest};
 use wasmtime::component::Linker;
 use wasmtime::{Engine, ResourceLimiter};
 
 /// The contract's version that this host speaks.
-pub const CONTRACT: &str = "0.1.0";
+pub const CONTRACT: &str = "0.1.1";
 
 /// The host's side of one instance: what its imports work on.
 pub(crate) struct Host {
@@ -31,8 +36,13 @@ pub(crate) struct Host {
     /// What the plugin is interested in, while it is being configured.
     pub(crate) interest: Option<Interest>,
     pub(crate) memory: Memory,
-    /// Of a plugin that is called synchronously.
-    pub(crate) overtime: Option<Overtime>,
+    /// How long the present call has computed.
+    pub(crate) clock: CallClock,
+    pub(crate) capabilities: Arc<Capabilities>,
+    /// The largest body, or part of one, that the plugin may ask for.
+    body_bytes: usize,
+    /// Whether it exports `on-reply-body`.
+    gives_reply_bodies: bool,
     namespace: Arc<Namespace>,
     version: Arc<str>,
     start: Instant,
@@ -49,34 +59,64 @@ pub(crate) struct Memory {
     limit: usize,
 }
 
-/// Linkers for the two kinds of plugins.
+/// What in a plugin's imports can wait, where that depends on more than the import.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// It was built for WASI, whose functions wait.
+    pub(crate) wasi: bool,
+    /// One of its stores is in Redis.
+    pub(crate) kv: bool,
+    /// Its limits are in Redis.
+    pub(crate) limiter: bool,
+}
+
+/// Linkers, made when they are first needed: whether a function is called synchronously is a property of
+/// the linker.
 pub(crate) struct Linkers {
-    /// The contract alone: nothing in it can wait.
-    pub(crate) pure: Linker<Host>,
-    /// The contract and WASI 0.2, closed: no files, no network, no environment.
-    pub(crate) wasi: Linker<Host>,
+    engine: Engine,
+    all: [OnceLock<Linker<Host>>; 8],
 }
 
 impl Linkers {
-    pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Linkers> {
-        let mut pure = Linker::new(engine);
-        link(&mut pure)?;
-        let mut wasi = Linker::new(engine);
-        link(&mut wasi)?;
-        wasi::link(&mut wasi)?;
-        Ok(Linkers { pure, wasi })
+    pub(crate) fn new(engine: &Engine) -> Linkers {
+        Linkers {
+            engine: engine.clone(),
+            all: Default::default(),
+        }
+    }
+
+    /// The linker for what waits.
+    pub(crate) fn get(&self, waits: Waits) -> wasmtime::Result<&Linker<Host>> {
+        let index = usize::from(waits.wasi)
+            | usize::from(waits.kv) << 1
+            | usize::from(waits.limiter) << 2;
+        let slot = &self.all[index % self.all.len()];
+        if let Some(linker) = slot.get() {
+            return Ok(linker);
+        }
+        let mut linker = Linker::new(&self.engine);
+        link(&mut linker, waits)?;
+        if waits.wasi {
+            wasi::link(&mut linker)?;
+        }
+        Ok(slot.get_or_init(|| linker))
     }
 }
 
-fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+fn link(linker: &mut Linker<Host>, _waits: Waits) -> wasmtime::Result<()> {
     linker.instance(&interface("types"))?;
     heads::link_request(&mut linker.instance(&interface("request"))?)?;
     heads::link_response(&mut linker.instance(&interface("response"))?)?;
+    heads::link_trailers(&mut linker.instance(&interface("trailers"))?)?;
+    body::link(&mut linker.instance(&interface("body"))?)?;
+    upstream::link(&mut linker.instance(&interface("upstream"))?)?;
+    outcome::link(&mut linker.instance(&interface("outcome"))?)?;
     reply::link(&mut linker.instance(&interface("reply"))?)?;
     attributes::link(&mut linker.instance(&interface("attributes"))?)?;
     log::link(&mut linker.instance(&interface("log"))?)?;
     metrics::link(&mut linker.instance(&interface("metrics"))?)?;
     clock::link(&mut linker.instance(&interface("clock"))?)?;
+    random::link(&mut linker.instance(&interface("random"))?)?;
     limiter::link(&mut linker.instance(&interface("limiter"))?)?;
     interest::link(&mut linker.instance(&interface("interest"))?)
 }
@@ -86,26 +126,52 @@ pub(crate) fn interface(name: &str) -> String {
     format!("tidegate:plugin/{name}@{CONTRACT}")
 }
 
+/// Whether `full` is the interface `name` in a version that this host speaks: what was released as 0.1.x
+/// is still there.
+pub(crate) fn is_interface(full: &str, name: &str) -> bool {
+    full.strip_prefix("tidegate:plugin/")
+        .and_then(|rest| rest.strip_prefix(name))
+        .is_some_and(|version| version.starts_with("@0.1."))
+}
+
+/// What a host's side of an instance is made from.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) version: Arc<str>,
+    pub(crate) capabilities: Arc<Capabilities>,
+    pub(crate) memory: usize,
+    pub(crate) body_bytes: usize,
+    pub(crate) gives_reply_bodies: bool,
+    pub(crate) wasi: bool,
+    pub(crate) start: Instant,
+}
+
 impl Host {
-    pub(crate) fn new(
-        namespace: Arc<Namespace>,
-        version: Arc<str>,
-        memory_limit: usize,
-        start: Instant,
-        wasi: bool,
-    ) -> Host {
-        Host {
-            exchange: Box::default(),
-            interest: None,
-            overtime: None,
-            memory: Memory {
-                used: 0,
-                limit: memory_limit,
-            },
-            wasi: wasi.then(|| wasi::State::new(&namespace, &version, start)),
+    pub(crate) fn new(origin: &Origin, clock: CallClock) -> Host {
+        let Origin {
             namespace,
             version,
             start,
+            ..
+        } = origin;
+        Host {
+            exchange: Box::default(),
+            interest: Some(Interest::default()),
+            clock,
+            memory: Memory {
+                used: 0,
+                limit: origin.memory,
+            },
+            wasi: origin
+                .wasi
+                .then(|| wasi::State::new(namespace, version, *start)),
+            namespace: namespace.clone(),
+            version: version.clone(),
+            capabilities: origin.capabilities.clone(),
+            body_bytes: origin.body_bytes,
+            gives_reply_bodies: origin.gives_reply_bodies,
+            start: *start,
             series: HashMap::new(),
         }
     }

@@ -15,5 +15,16 @@ pub(super) fn link(reply: &mut LinkerInstance<'_, Host>) -> Result<()> {
             let set = exchange.set_reply(status, fields, &body);
             Ok((set.map_err(WitError::from),))
         },
+    )?;
+    reply.func_wrap(
+        "begin",
+        |mut host: StoreContextMut<'_, Host>, (status, headers): (u16, Vec<WitField>)| {
+            if !host.data().gives_reply_bodies {
+                return Ok((Err(WitError::Unavailable),));
+            }
+            let fields = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice()));
+            let begun = host.data_mut().exchange.begin_reply(status, fields);
+            Ok((begun.map_err(WitError::from),))
+        },
     )
 }
