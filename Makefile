@@ -143,9 +143,13 @@ examples:
 	for built in $(TARGET)/examples/wasm32-*/release/hello_plugin.wasm; do \
 	    $(BIN) plugin inspect $$built || exit 1; done
 
+RELEASED := --quiet --manifest-path tests/contract/check/Cargo.toml --target-dir $(TARGET)/bindgen
 contract:
 	$(call step,the bindings of the SDK against wit/)
 	$(BINDGEN) -- --check
+	$(call step,wit/ against the released versions of the contract)
+	cargo test $(RELEASED)
+	cargo run $(RELEASED)
 
 docs:
 	$(call step,examples in the documentation)

@@ -9,6 +9,7 @@ mod bounds;
 mod cache;
 mod composition;
 mod configuration;
+mod contract;
 mod deadline;
 mod failures;
 mod files;
