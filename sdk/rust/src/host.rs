@@ -3,9 +3,11 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::host::tidegate::plugin::{
-    attributes, clock, interest, limiter, log, metrics, reply, request, response,
+    attributes, body, clock, interest, limiter, log, metrics, outcome, reply, request, response,
+    trailers, upstream,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::host::{
-    attributes, clock, interest, limiter, log, metrics, reply, request, response,
+pub(crate) use crate::testing::imports::{
+    attributes, body, clock, interest, limiter, log, metrics, outcome, reply, request, response,
+    trailers, upstream,
 };

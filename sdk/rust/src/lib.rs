@@ -128,30 +128,42 @@ pub mod testing;
 )]
 #[doc(hidden)]
 pub mod bindings;
+mod body;
 mod config;
 #[doc(hidden)]
 pub mod export;
 mod header;
 mod host;
 mod interest;
+mod outcome;
 mod plugin;
 mod reply;
 mod request;
 mod response;
+mod time;
+mod trailers;
+mod upstream;
 
-pub use bindings::host::tidegate::plugin::types::{Action, ConfigError, Error};
+pub use bindings::host::tidegate::plugin::interest::BodyMode;
+pub use bindings::host::tidegate::plugin::types::{Action, BodyAction, ConfigError, Error};
+pub use body::{RequestBody, ResponseBody};
 pub use header::{Edits, HeaderValue};
 pub use interest::Interest;
+pub use outcome::Outcome;
 pub use plugin::Plugin;
-pub use reply::Reply;
+pub use reply::{Reply, ReplyHead};
 pub use request::Request;
 pub use response::Response;
 pub use tidegate_sdk_macros::plugin;
+pub use trailers::Trailers;
+pub use upstream::Upstream;
 
 /// What a plugin needs nearly always: `use tidegate_sdk::prelude::*;`.
 pub mod prelude {
-    pub use crate::{Action, ConfigError, Edits, Error, HeaderValue, Interest, Plugin};
-    pub use crate::{Reply, Request, Response, attributes, clock, limiter, log, metrics, plugin};
+    pub use crate::{Action, BodyAction, BodyMode, ConfigError, Edits, Error, HeaderValue};
+    pub use crate::{Interest, Outcome, Plugin, Reply, ReplyHead, Request, RequestBody};
+    pub use crate::{Response, ResponseBody, Trailers, Upstream, plugin};
+    pub use crate::{attributes, clock, limiter, log, metrics};
     pub use serde::Deserialize;
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::time::nanoseconds;
 use crate::{Error, host};
 
 pub use crate::bindings::host::tidegate::plugin::limiter::{Bucket, Scope};
@@ -24,10 +25,9 @@ impl Bucket {
     /// A token bucket: it holds up to `burst` tokens and gains `tokens` every `period`, evenly. It
     /// starts full. Each is at least 1; periods above 584 years are cut there.
     pub fn new(tokens: u64, period: Duration, burst: u64) -> Self {
-        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
         Self {
             tokens,
-            period,
+            period: nanoseconds(period),
             burst,
         }
     }

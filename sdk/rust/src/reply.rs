@@ -1,6 +1,9 @@
 //! A reply that the plugin gives instead of the upstream.
 
-use crate::{Action, host, log};
+use std::any::Any;
+use std::fmt;
+
+use crate::{Action, Error, host, log};
 
 /// A whole response: status, header fields and body. The proxy adds `content-length`.
 ///
@@ -47,13 +50,85 @@ impl Reply {
 
     /// Give it to the host.
     pub(crate) fn send(self) -> Action {
-        match host::reply::set(self.status, &self.headers, &self.body) {
-            Ok(()) => Action::Respond,
-            Err(error) => {
-                let status = self.status;
-                log::error!("the host refused a reply with status {status}: {error}");
-                Action::Fail
-            }
+        let given = host::reply::set(self.status, &self.headers, &self.body);
+        respond(self.status, given)
+    }
+}
+
+/// The head of a response whose body is streamed: the host asks
+/// [`Plugin::on_reply_body`](crate::Plugin::on_reply_body) for it piece by piece. It may not have
+/// a `content-length`.
+///
+/// ```
+/// # use tidegate_sdk::ReplyHead;
+/// ReplyHead::new(200).header("content-type", "text/event-stream");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyHead {
+    status: u16,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl ReplyHead {
+    /// A head without fields. The status is 200-599.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
         }
+    }
+
+    /// Add a field.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Give it to the host.
+    fn begin(&self) -> Action {
+        respond(self.status, host::reply::begin(self.status, &self.headers))
+    }
+}
+
+fn respond(status: u16, given: Result<(), Error>) -> Action {
+    match given {
+        Ok(()) => Action::Respond,
+        Err(error) => {
+            log::error!("the host refused a reply with status {status}: {error}");
+            Action::Fail
+        }
+    }
+}
+
+/// What a call began to stream: the plugin's `ReplyState`, on its way from the phase that replies
+/// to the instance. A head does not know its plugin's type, so the type is erased here and checked
+/// where it is taken out.
+#[derive(Default)]
+pub(crate) struct Begun(Option<Box<dyn Any>>);
+
+impl Begun {
+    /// A whole reply replaces one that was begun.
+    pub(crate) fn send(&mut self, reply: Reply) -> Action {
+        self.0 = None;
+        reply.send()
+    }
+
+    pub(crate) fn begin<S: 'static>(&mut self, head: &ReplyHead, state: S) -> Action {
+        let action = head.begin();
+        if action == Action::Respond {
+            self.0 = Some(Box::new(state));
+        }
+        action
+    }
+
+    pub(crate) fn into_state<S: 'static>(self) -> Option<S> {
+        self.0?.downcast().ok().map(|state| *state)
+    }
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Begun").field(&self.0.is_some()).finish()
     }
 }

@@ -1,0 +1,16 @@
+//! The host's functions off Wasm: one file for each interface of the contract, with the same names
+//! and signatures as the imports in `bindings/host.rs`, working on the current call.
+
+pub(crate) mod attributes;
+pub(crate) mod body;
+pub(crate) mod clock;
+pub(crate) mod interest;
+pub(crate) mod limiter;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod outcome;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod trailers;
+pub(crate) mod upstream;
