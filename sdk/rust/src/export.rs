@@ -4,8 +4,10 @@ use std::cell::{Cell, OnceCell};
 
 use crate::body::BodyState;
 use crate::reply::Begun;
-use crate::{Action, BodyAction, ConfigError, Interest, Outcome, Plugin, Request, RequestBody};
-use crate::{Response, ResponseBody, Trailers, Upstream, config, log};
+use crate::{
+    Action, BodyAction, ConfigError, CutOff, Interest, Outcome, Plugin, Request, RequestBody,
+};
+use crate::{Response, ResponseBody, Trailers, Upstream, config};
 
 /// Where an instance keeps its plugin, once it is configured.
 pub type Slot<P> = OnceCell<Configured<P>>;
@@ -120,17 +122,12 @@ pub fn on_response_trailers<P: Plugin>(slot: &Slot<P>) -> Action {
 pub fn on_reply_body<P: Plugin>(slot: &Slot<P>) -> Result<Option<Vec<u8>>, ()> {
     let configured = slot.get().ok_or(())?;
     let mut state = configured.reply.take().ok_or(())?;
-    match configured.plugin.on_reply_body(&mut state) {
-        Ok(Some(piece)) => {
-            configured.reply.set(Some(state));
-            Ok(Some(piece))
-        }
-        Ok(None) => Ok(None),
-        Err(error) => {
-            log::error!("the reply is cut off: {error}");
-            Err(())
-        }
+    let piece = configured.plugin.on_reply_body(&mut state);
+    let piece = piece.map_err(|CutOff| ())?;
+    if piece.is_some() {
+        configured.reply.set(Some(state));
     }
+    Ok(piece)
 }
 
 /// The export `on-log.handle`.

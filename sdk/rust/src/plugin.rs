@@ -1,10 +1,8 @@
 //! The trait that a plugin implements.
 
-use std::error::Error;
-
 use serde::de::DeserializeOwned;
 
-use crate::{Action, BodyAction, ConfigError, Interest, Outcome, Request, RequestBody};
+use crate::{Action, BodyAction, ConfigError, CutOff, Interest, Outcome, Request, RequestBody};
 use crate::{Response, ResponseBody, Trailers, Upstream};
 
 /// A plugin: how it is made from its configuration, and what it does in each phase.
@@ -91,12 +89,8 @@ pub trait Plugin: Sized + 'static {
     ///
     /// # Errors
     ///
-    /// Any error is logged and cuts the response off, so that the client does not take a part for
-    /// the whole.
-    fn on_reply_body(
-        &self,
-        state: &mut Self::ReplyState,
-    ) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
+    /// The body cannot be finished.
+    fn on_reply_body(&self, state: &mut Self::ReplyState) -> Result<Option<Vec<u8>>, CutOff> {
         let _ = state;
         Ok(None)
     }

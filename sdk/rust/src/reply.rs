@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
-use crate::{Action, Error, host, log};
+use crate::{Action, Error, host};
 
 /// A whole response: status, header fields and body. The proxy adds `content-length`.
 ///
@@ -50,8 +50,7 @@ impl Reply {
 
     /// Give it to the host.
     pub(crate) fn send(self) -> Action {
-        let given = host::reply::set(self.status, &self.headers, &self.body);
-        respond(self.status, given)
+        answer(host::reply::set(self.status, &self.headers, &self.body))
     }
 }
 
@@ -87,19 +86,23 @@ impl ReplyHead {
 
     /// Give it to the host.
     fn begin(&self) -> Action {
-        respond(self.status, host::reply::begin(self.status, &self.headers))
+        answer(host::reply::begin(self.status, &self.headers))
     }
 }
 
-fn respond(status: u16, given: Result<(), Error>) -> Action {
+/// The host writes into its log why it refused. This does not, because a plugin that only replies
+/// needs no grant for [`log`](crate::log).
+fn answer(given: Result<(), Error>) -> Action {
     match given {
         Ok(()) => Action::Respond,
-        Err(error) => {
-            log::error!("the host refused a reply with status {status}: {error}");
-            Action::Fail
-        }
+        Err(_) => Action::Fail,
     }
 }
+
+/// The end of a streamed reply that cannot be finished: the host cuts the response off, so that the
+/// client does not take a part for the whole. Say why through [`log`](crate::log) first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutOff;
 
 /// What a call began to stream: the plugin's `ReplyState`, on its way from the phase that replies
 /// to the instance. A head does not know its plugin's type, so the type is erased here and checked

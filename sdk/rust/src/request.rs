@@ -139,8 +139,8 @@ impl Request {
 
     /// Answer the client instead of the upstream: `return request.respond(Reply::new(403));`.
     ///
-    /// Answers [`Action::Respond`], or [`Action::Fail`] and a line in the log where the host
-    /// refuses the reply.
+    /// Answers [`Action::Respond`], or [`Action::Fail`] where the host refuses the reply; the proxy's
+    /// log says why.
     pub fn respond(&mut self, reply: Reply) -> Action {
         self.begun.send(reply)
     }

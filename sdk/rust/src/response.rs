@@ -109,8 +109,8 @@ impl Response {
 
     /// Replace the whole response, body included: `return response.respond(Reply::new(502));`.
     ///
-    /// Answers [`Action::Respond`], or [`Action::Fail`] and a line in the log where the host
-    /// refuses the reply.
+    /// Answers [`Action::Respond`], or [`Action::Fail`] where the host refuses the reply; the proxy's
+    /// log says why.
     pub fn respond(&mut self, reply: Reply) -> Action {
         self.request.begun.send(reply)
     }

@@ -2,7 +2,7 @@
 
 use super::phase::Phase;
 use super::{Exchange, Instance};
-use crate::{BodyAction, BodyMode, Plugin, export};
+use crate::{BodyAction, BodyMode, CutOff, Plugin, export};
 
 /// What became of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl<P: Plugin> Instance<P> {
     ///
     /// # Errors
     ///
-    /// The plugin cut it off, and said why in the log; or it began none.
+    /// The plugin cut it off, or it began none.
     pub fn on_reply_body(&mut self, exchange: &mut Exchange) -> Result<Option<Vec<u8>>, CutOff> {
         self.call(exchange, Phase::ReplyBody, export::on_reply_body)
             .map_err(|()| CutOff)
@@ -158,7 +158,3 @@ fn owned<D: AsRef<[u8]>>(pieces: impl IntoIterator<Item = D>) -> Vec<Vec<u8>> {
     }
     pieces
 }
-
-/// The plugin cut its reply off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CutOff;

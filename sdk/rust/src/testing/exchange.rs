@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::fields::Fields;
+use super::imports::limiter::Key;
 use crate::Reply;
 use crate::attributes::Value;
 
@@ -26,6 +27,8 @@ pub struct Exchange {
     pub(super) skips_request_body: bool,
     pub(super) skips_response_body: bool,
     pub(super) facts: Facts,
+    /// The places of the limiter that it took.
+    pub(super) places: Vec<(Key, u64)>,
 }
 
 /// A request's head.
@@ -167,6 +170,7 @@ impl Exchange {
             skips_request_body: false,
             skips_response_body: false,
             facts: Facts::default(),
+            places: Vec::new(),
         }
     }
 

@@ -1,11 +1,16 @@
 //! What outlives an exchange: what the operator granted and the plugin's lasting state.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use super::Instance;
+use super::imports::crypto::Credentials;
+use super::imports::http_client::Servers;
 use super::imports::interest::Interests;
-use super::imports::limiter::Tokens;
+use super::imports::kv::Stores;
+use super::imports::limiter::Limits;
+use super::imports::secrets::Secrets;
 use crate::log::Level;
 use crate::{ConfigError, Plugin};
 
@@ -41,7 +46,6 @@ pub(super) type Series = (String, BTreeMap<String, String>);
 /// assert_eq!(canary.on_upstream_choice(&mut exchange), Action::Proceed);
 /// assert_eq!(exchange.upstream(), "canary");
 /// ```
-#[derive(Debug)]
 pub struct Host {
     /// The wall clock's start, since 1970.
     pub(super) epoch: Duration,
@@ -51,8 +55,12 @@ pub struct Host {
     pub(super) body_bytes: u64,
     pub(super) upstreams: BTreeMap<String, Vec<String>>,
     pub(super) granted_upstreams: BTreeSet<String>,
-    pub(super) limiter_unavailable: bool,
-    pub(super) buckets: BTreeMap<(u8, Vec<u8>), Tokens>,
+    pub(super) limits: Limits,
+    pub(super) random: fastrand::Rng,
+    pub(super) secrets: Secrets,
+    pub(super) kv: Stores,
+    pub(super) http: Servers,
+    pub(super) credentials: Credentials,
     pub(super) log: Vec<(Level, String)>,
     pub(super) metrics: BTreeMap<Series, f64>,
 }
@@ -68,8 +76,12 @@ impl Host {
             body_bytes: 1 << 20,
             upstreams: BTreeMap::new(),
             granted_upstreams: BTreeSet::new(),
-            limiter_unavailable: false,
-            buckets: BTreeMap::new(),
+            limits: Limits::default(),
+            random: fastrand::Rng::with_seed(0),
+            secrets: Secrets::default(),
+            kv: Stores::default(),
+            http: Servers::default(),
+            credentials: Credentials::default(),
             log: Vec::new(),
             metrics: BTreeMap::new(),
         };
@@ -108,5 +120,11 @@ impl Host {
 impl Default for Host {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
     }
 }

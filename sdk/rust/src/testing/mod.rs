@@ -38,16 +38,19 @@
 //! phase, which names and values HTTP allows, which fields are the proxy's own.
 
 mod body;
+mod bucket;
 mod call;
 mod exchange;
 mod fields;
 mod host;
 pub(crate) mod imports;
 mod phase;
+mod window;
 
-pub use body::{BodyOutcome, CutOff};
+pub use body::BodyOutcome;
 pub use exchange::{Attempt, Exchange, Facts};
 pub use host::Host;
+pub use imports::http_client::HttpRequest;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -128,6 +131,13 @@ impl<P: Plugin> Instance<P> {
         if self.is_interested(exchange) {
             self.call(exchange, Phase::Log, export::on_log);
         }
+        self.end(exchange);
+    }
+
+    /// The exchange is over, for a test that has no use for [`on_log`](Self::on_log): the places
+    /// of the limiter that it took are given back.
+    pub fn end(&mut self, exchange: &mut Exchange) {
+        self.host.give_back(exchange.places.drain(..));
     }
 
     /// The period passed that `configure` asked for; where it asked for none, nothing happens.
@@ -154,7 +164,7 @@ impl<P: Plugin> Instance<P> {
 
     /// Let the limiter answer `unavailable` from now on, or no longer.
     pub fn set_limiter_unavailable(&mut self, unavailable: bool) {
-        self.host.limiter_unavailable = unavailable;
+        self.host.limits.unavailable = unavailable;
     }
 
     /// The lines that the plugin logged, oldest first.
@@ -191,7 +201,9 @@ impl<P: Plugin> Instance<P> {
         handle: impl FnOnce(&export::Slot<P>) -> R,
     ) -> R {
         let plugin = &self.plugin;
-        call::call(&mut self.host, exchange, phase, || handle(plugin))
+        let answer = call::call(&mut self.host, exchange, phase, || handle(plugin));
+        self.host.http.end_calls();
+        answer
     }
 }
 
