@@ -3,9 +3,11 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::host::tidegate::plugin::{
-    attributes, clock, interest, limiter, log, metrics, reply, request, response,
+    attributes, body, clock, crypto, http_client, interest, kv, limiter, log, metrics, outcome,
+    random, reply, request, response, secrets, trailers, upstream,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::host::{
-    attributes, clock, interest, limiter, log, metrics, reply, request, response,
+pub(crate) use crate::testing::imports::{
+    attributes, body, clock, crypto, http_client, interest, kv, limiter, log, metrics, outcome,
+    random, reply, request, response, secrets, trailers, upstream,
 };

@@ -1,15 +1,21 @@
 //! The request's head.
 
+use crate::host::body;
 use crate::host::request as host;
-use crate::{Action, Edits, Error, HeaderValue, Reply};
+use crate::reply::Begun;
+use crate::{Action, Edits, Error, HeaderValue, Plugin, Reply, ReplyHead};
 
 /// The head of the current request. It stays in the host: each method asks for what it names.
 #[derive(Debug)]
-pub struct Request(());
+pub struct Request {
+    pub(crate) begun: Begun,
+}
 
 impl Request {
     pub(crate) fn new() -> Self {
-        Self(())
+        Self {
+            begun: Begun::default(),
+        }
     }
 
     /// The method as sent, such as `GET`. Methods are case-sensitive (RFC 9110 §9.1).
@@ -92,11 +98,60 @@ impl Request {
         host::edit_headers(edits.as_slice())
     }
 
+    /// Change the path that is forwarded: it begins with `/`, is percent-encoded, and has no query.
+    /// The route stays the one that was found for the client's path.
+    ///
+    /// # Errors
+    ///
+    /// Not such a path, or the request was sent.
+    pub fn set_path(&mut self, path: &str) -> Result<(), Error> {
+        host::set_path(path)
+    }
+
+    /// Change the query that is forwarded, percent-encoded and without the question mark; `None`
+    /// for no query.
+    ///
+    /// # Errors
+    ///
+    /// Not such a query, or the request was sent.
+    pub fn set_query(&mut self, query: Option<&str>) -> Result<(), Error> {
+        host::set_query(query)
+    }
+
+    /// Change the `Host` that the upstream gets: a host, and a port where it needs one.
+    /// [`host`](Self::host) stays what the client asked for.
+    ///
+    /// # Errors
+    ///
+    /// Not a host, or the request was sent.
+    pub fn set_host(&mut self, host: &str) -> Result<(), Error> {
+        host::set_host(host)
+    }
+
+    /// Do not call [`Plugin::on_request_body`] in this exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongPhase`] after the head.
+    pub fn skip_body(&mut self) -> Result<(), Error> {
+        body::skip_request()
+    }
+
     /// Answer the client instead of the upstream: `return request.respond(Reply::new(403));`.
     ///
-    /// Answers [`Action::Respond`], or [`Action::Fail`] and a line in the log where the host
-    /// refuses the reply.
+    /// Answers [`Action::Respond`], or [`Action::Fail`] where the host refuses the reply; the proxy's
+    /// log says why.
     pub fn respond(&mut self, reply: Reply) -> Action {
-        reply.send()
+        self.begun.send(reply)
+    }
+
+    /// As [`respond`](Self::respond), with a body that [`Plugin::on_reply_body`] makes piece by
+    /// piece. Say whose state it is: `request.respond_streaming::<Self>(head, state)`.
+    pub fn respond_streaming<P: Plugin>(
+        &mut self,
+        head: ReplyHead,
+        state: P::ReplyState,
+    ) -> Action {
+        self.begun.begin(&head, state)
     }
 }

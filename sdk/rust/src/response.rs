@@ -1,19 +1,22 @@
 //! The response's head.
 
+use crate::host::body;
 use crate::host::response as host;
-use crate::{Action, Edits, Error, HeaderValue, Reply, Request};
+use crate::{Action, Edits, Error, HeaderValue, Plugin, Reply, ReplyHead, Request, Upstream};
 
 /// The head of the current response: the upstream's, or one that the proxy made itself. It stays
 /// in the host: each method asks for what it names.
 #[derive(Debug)]
 pub struct Response {
-    request: Request,
+    pub(crate) request: Request,
+    upstream: Upstream,
 }
 
 impl Response {
     pub(crate) fn new() -> Self {
         Self {
             request: Request::new(),
+            upstream: Upstream::new(),
         }
     }
 
@@ -22,7 +25,12 @@ impl Response {
         &self.request
     }
 
-    /// The status, 200-599. (0 from a host that has none, which does not happen in this phase.)
+    /// The upstream that was asked, to read.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The status, 200-599. (0 in `on_log` after an exchange that had no response.)
     pub fn status(&self) -> u16 {
         host::status().unwrap_or(0)
     }
@@ -89,11 +97,31 @@ impl Response {
         host::edit_headers(edits.as_slice())
     }
 
+    /// Do not call [`Plugin::on_response_body`] in this exchange: when the type of the content, for
+    /// example, says that there is nothing to do. The length of the response then stays known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongPhase`] after the head.
+    pub fn skip_body(&mut self) -> Result<(), Error> {
+        body::skip_response()
+    }
+
     /// Replace the whole response, body included: `return response.respond(Reply::new(502));`.
     ///
-    /// Answers [`Action::Respond`], or [`Action::Fail`] and a line in the log where the host
-    /// refuses the reply.
+    /// Answers [`Action::Respond`], or [`Action::Fail`] where the host refuses the reply; the proxy's
+    /// log says why.
     pub fn respond(&mut self, reply: Reply) -> Action {
-        reply.send()
+        self.request.begun.send(reply)
+    }
+
+    /// As [`respond`](Self::respond), with a body that [`Plugin::on_reply_body`] makes piece by
+    /// piece. Say whose state it is: `response.respond_streaming::<Self>(head, state)`.
+    pub fn respond_streaming<P: Plugin>(
+        &mut self,
+        head: ReplyHead,
+        state: P::ReplyState,
+    ) -> Action {
+        self.request.begun.begin(&head, state)
     }
 }

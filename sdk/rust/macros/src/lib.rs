@@ -8,7 +8,8 @@ use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 /// Export a plugin: on an `impl Plugin for …` block.
 ///
 /// The component gets `configure` and those phases whose methods are written in the block. Where
-/// `type Config` or `fn configure` is missing, the type is its own configuration.
+/// `type Config` or `fn configure` is missing, the type is its own configuration; where a state's type
+/// is missing, it is `()`.
 #[proc_macro_attribute]
 pub fn plugin(_attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand(item).unwrap_or_else(|message| {
@@ -34,10 +35,20 @@ fn expand(item: TokenStream) -> Result<TokenStream, &'static str> {
     if phases.is_empty() {
         return Err("a plugin needs a phase: write `fn on_request` or `fn on_response`");
     }
+    for (state, phase) in STATES {
+        if present.has("type", state) && !present.has("fn", phase) {
+            return Err("a state needs the phase that it belongs to");
+        }
+    }
 
     let mut items = body.stream();
     if !present.has("type", "Config") {
         items.extend(parse("type Config = Self;"));
+    }
+    for (state, _) in STATES {
+        if !present.has("type", state) {
+            items.extend(parse(&format!("type {state} = ();")));
+        }
     }
     if !present.has("fn", "configure") {
         items.extend(parse(CONFIGURE));
@@ -89,7 +100,25 @@ fn parse(text: &str) -> TokenStream {
     text.parse().unwrap_or_default()
 }
 
-const PHASES: [&str; 2] = ["on_request", "on_response"];
+const PHASES: [&str; 10] = [
+    "on_request",
+    "on_request_body",
+    "on_upstream_choice",
+    "on_upstream_request",
+    "on_response",
+    "on_response_body",
+    "on_response_trailers",
+    "on_reply_body",
+    "on_log",
+    "on_tick",
+];
+
+/// The types that hold what is kept between calls, and the phase that each is for.
+const STATES: [(&str, &str); 3] = [
+    ("RequestBodyState", "on_request_body"),
+    ("ResponseBodyState", "on_response_body"),
+    ("ReplyState", "on_reply_body"),
+];
 
 const EXPECTED: &str = "#[plugin] belongs on `impl Plugin for YourType { … }`";
 

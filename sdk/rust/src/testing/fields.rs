@@ -51,7 +51,7 @@ impl Fields {
     }
 
     /// What a plugin changes.
-    pub(super) fn edit(&mut self, edit: &Edit) -> Result<(), Error> {
+    fn edit(&mut self, edit: &Edit) -> Result<(), Error> {
         match edit {
             Edit::Set((name, value)) => {
                 check(name, value)?;
@@ -68,6 +68,14 @@ impl Fields {
             }
         }
         Ok(())
+    }
+
+    /// In order; the first that is refused ends it, those before it stay.
+    pub(super) fn edit_all(&mut self, edits: &[Edit]) -> Result<(), Error> {
+        if edits.len() > 1024 {
+            return Err(Error::LimitReached);
+        }
+        edits.iter().try_for_each(|edit| self.edit(edit))
     }
 
     fn remove(&mut self, name: &str) {

@@ -1,331 +1,130 @@
-//! The host's functions off Wasm: the same names and signatures as the imports in
-//! `bindings/host.rs`, working on the current call's state.
+//! What outlives an exchange: what the operator granted and the plugin's lasting state.
 
-/// The interface `request`.
-pub(crate) mod request {
-    use super::super::state::{Phase, with};
-    use crate::Error;
-    use crate::bindings::host::tidegate::plugin::types::Edit;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
 
-    pub(crate) fn method() -> String {
-        with(|current| current.exchange.method.clone())
+use super::Instance;
+use super::imports::crypto::Credentials;
+use super::imports::http_client::Servers;
+use super::imports::interest::Interests;
+use super::imports::kv::Stores;
+use super::imports::limiter::Limits;
+use super::imports::secrets::Secrets;
+use crate::log::Level;
+use crate::{ConfigError, Plugin};
+
+/// Name and labels of one series.
+pub(super) type Series = (String, BTreeMap<String, String>);
+
+/// The host that a plugin runs in. What a plugin needs from its operator is set here, before
+/// [`configure`](Self::configure) or later through [`Instance::host`]:
+///
+/// ```
+/// # use tidegate_sdk::prelude::*;
+/// # use tidegate_sdk::testing::{Exchange, Host};
+/// # #[derive(Deserialize)]
+/// # struct Canary {}
+/// #[plugin]
+/// impl Plugin for Canary {
+///     fn on_upstream_choice(&self, _: &mut Request, upstream: &mut Upstream) -> Action {
+///         match upstream.choose_group("canary") {
+///             Ok(()) => Action::Proceed,
+///             Err(_) => Action::Fail,
+///         }
+///     }
+/// }
+///
+/// let mut host = Host::new();
+/// host.add_upstream("canary", &["192.0.2.20:80"]);
+/// let mut canary = host.configure::<Canary>("{}").unwrap();
+///
+/// let mut exchange = Exchange::get("/");
+/// assert_eq!(canary.on_upstream_choice(&mut exchange), Action::Fail);
+///
+/// canary.host().grant_upstream("canary");
+/// assert_eq!(canary.on_upstream_choice(&mut exchange), Action::Proceed);
+/// assert_eq!(exchange.upstream(), "canary");
+/// ```
+pub struct Host {
+    /// The wall clock's start, since 1970.
+    pub(super) epoch: Duration,
+    /// How far time went on.
+    pub(super) elapsed: Duration,
+    pub(super) interest: Interests,
+    pub(super) body_bytes: u64,
+    pub(super) upstreams: BTreeMap<String, Vec<String>>,
+    pub(super) granted_upstreams: BTreeSet<String>,
+    pub(super) limits: Limits,
+    pub(super) random: fastrand::Rng,
+    pub(super) secrets: Secrets,
+    pub(super) kv: Stores,
+    pub(super) http: Servers,
+    pub(super) credentials: Credentials,
+    pub(super) log: Vec<(Level, String)>,
+    pub(super) metrics: BTreeMap<Series, f64>,
+}
+
+impl Host {
+    /// A host that grants nothing by name. The time is 2026-01-01T00:00:00Z, and there is the
+    /// upstream `app` with the peers `192.0.2.10:80` and `192.0.2.11:80`, which exchanges use.
+    pub fn new() -> Self {
+        let mut host = Self {
+            epoch: Duration::from_secs(1_767_225_600),
+            elapsed: Duration::ZERO,
+            interest: Interests::default(),
+            body_bytes: 1 << 20,
+            upstreams: BTreeMap::new(),
+            granted_upstreams: BTreeSet::new(),
+            limits: Limits::default(),
+            random: fastrand::Rng::with_seed(0),
+            secrets: Secrets::default(),
+            kv: Stores::default(),
+            http: Servers::default(),
+            credentials: Credentials::default(),
+            log: Vec::new(),
+            metrics: BTreeMap::new(),
+        };
+        host.add_upstream("app", &["192.0.2.10:80", "192.0.2.11:80"]);
+        host
     }
 
-    pub(crate) fn scheme() -> String {
-        with(|current| current.exchange.scheme.clone())
+    /// Configure a plugin with JSON.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin says is wrong with it.
+    pub fn configure<P: Plugin>(self, json: &str) -> Result<Instance<P>, Vec<ConfigError>> {
+        Instance::configure_in(self, json)
     }
 
-    pub(crate) fn host() -> String {
-        with(|current| current.exchange.host.clone())
+    /// The largest body that a plugin may buffer or peek at: the operator's `body_bytes`. It
+    /// begins at 1 MiB.
+    pub fn set_body_bytes(&mut self, bytes: u64) {
+        self.body_bytes = bytes;
     }
 
-    pub(crate) fn path() -> String {
-        with(|current| current.exchange.path.clone())
+    /// An upstream of the proxy, with its peers. The plugin may choose it where it is the route's
+    /// ([`Exchange::route_upstream`](super::Exchange::route_upstream)) or granted.
+    pub fn add_upstream(&mut self, group: &str, peers: &[&str]) {
+        let peers = peers.iter().map(|&peer| peer.to_owned()).collect();
+        self.upstreams.insert(group.to_owned(), peers);
     }
 
-    pub(crate) fn query() -> Option<String> {
-        with(|current| current.exchange.query.clone())
-    }
-
-    pub(crate) fn header(name: &str) -> Option<Vec<u8>> {
-        with(|current| current.exchange.request.joined(name))
-    }
-
-    pub(crate) fn header_values(name: &str) -> Vec<Vec<u8>> {
-        with(|current| current.exchange.request.values(name))
-    }
-
-    pub(crate) fn header_names() -> Vec<String> {
-        with(|current| current.exchange.request.names())
-    }
-
-    pub(crate) fn set_header(name: &str, value: &[u8]) -> Result<(), Error> {
-        edit_headers(&[Edit::Set((name.to_owned(), value.to_vec()))])
-    }
-
-    pub(crate) fn append_header(name: &str, value: &[u8]) -> Result<(), Error> {
-        edit_headers(&[Edit::Append((name.to_owned(), value.to_vec()))])
-    }
-
-    pub(crate) fn remove_header(name: &str) -> Result<(), Error> {
-        edit_headers(&[Edit::Remove(name.to_owned())])
-    }
-
-    pub(crate) fn edit_headers(edits: &[Edit]) -> Result<(), Error> {
-        with(|current| {
-            let request = &mut current.only(Phase::Request)?.exchange.request;
-            edits.iter().try_for_each(|edit| request.edit(edit))
-        })
+    /// Let the plugin choose an upstream: `allow = { upstreams = […] }`.
+    pub fn grant_upstream(&mut self, group: &str) {
+        self.granted_upstreams.insert(group.to_owned());
     }
 }
 
-/// The interface `response`.
-pub(crate) mod response {
-    use super::super::fields::Fields;
-    use super::super::state::{Phase, with};
-    use crate::Error;
-    use crate::bindings::host::tidegate::plugin::types::Edit;
-
-    pub(crate) fn status() -> Result<u16, Error> {
-        with(|current| Ok(current.only(Phase::Response)?.exchange.status))
-    }
-
-    pub(crate) fn set_status(status: u16) -> Result<(), Error> {
-        with(|current| {
-            let current = current.only(Phase::Response)?;
-            if !(200..=599).contains(&status) {
-                return Err(Error::InvalidArgument);
-            }
-            current.exchange.status = status;
-            Ok(())
-        })
-    }
-
-    pub(crate) fn header(name: &str) -> Result<Option<Vec<u8>>, Error> {
-        if name.eq_ignore_ascii_case("set-cookie") {
-            return read(|fields| fields.values(name).into_iter().next());
-        }
-        read(|fields| fields.joined(name))
-    }
-
-    pub(crate) fn header_values(name: &str) -> Result<Vec<Vec<u8>>, Error> {
-        read(|fields| fields.values(name))
-    }
-
-    pub(crate) fn header_names() -> Result<Vec<String>, Error> {
-        read(Fields::names)
-    }
-
-    pub(crate) fn set_header(name: &str, value: &[u8]) -> Result<(), Error> {
-        edit_headers(&[Edit::Set((name.to_owned(), value.to_vec()))])
-    }
-
-    pub(crate) fn append_header(name: &str, value: &[u8]) -> Result<(), Error> {
-        edit_headers(&[Edit::Append((name.to_owned(), value.to_vec()))])
-    }
-
-    pub(crate) fn remove_header(name: &str) -> Result<(), Error> {
-        edit_headers(&[Edit::Remove(name.to_owned())])
-    }
-
-    pub(crate) fn edit_headers(edits: &[Edit]) -> Result<(), Error> {
-        with(|current| {
-            let response = &mut current.only(Phase::Response)?.exchange.response;
-            edits.iter().try_for_each(|edit| response.edit(edit))
-        })
-    }
-
-    fn read<R>(work: impl FnOnce(&Fields) -> R) -> Result<R, Error> {
-        with(|current| Ok(work(&current.only(Phase::Response)?.exchange.response)))
+impl Default for Host {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
-/// The interface `reply`.
-pub(crate) mod reply {
-    use super::super::fields;
-    use super::super::state::with;
-    use crate::{Error, Reply};
-
-    pub(crate) fn set(
-        status: u16,
-        headers: &[(String, Vec<u8>)],
-        body: &[u8],
-    ) -> Result<(), Error> {
-        with(|current| {
-            let current = current.in_exchange()?;
-            if !(200..=599).contains(&status) || body.len() > 1 << 20 {
-                return Err(Error::InvalidArgument);
-            }
-            let mut reply = Reply::new(status);
-            for (name, value) in headers {
-                fields::check(name, value)?;
-                reply = reply.header(name, value.clone());
-            }
-            current.exchange.reply = Some(Reply {
-                body: body.to_vec(),
-                ..reply
-            });
-            Ok(())
-        })
-    }
-}
-
-/// The interface `attributes`.
-pub(crate) mod attributes {
-    use super::super::state::with;
-    use crate::Error;
-    use crate::attributes::Value;
-
-    pub(crate) fn get(name: &str) -> Option<Value> {
-        with(|current| current.exchange.attributes.get(name).cloned())
-    }
-
-    pub(crate) fn get_text(name: &str) -> Option<String> {
-        Some(match get(name)? {
-            Value::Text(text) => text,
-            Value::Integer(number) => number.to_string(),
-            Value::Boolean(truth) => truth.to_string(),
-            Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        })
-    }
-
-    pub(crate) fn set(name: &str, value: &Value) -> Result<(), Error> {
-        let allowed =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(allowed) {
-            return Err(Error::InvalidName);
-        }
-        if BUILT_IN.contains(&name) {
-            return Err(Error::Forbidden);
-        }
-        with(|current| {
-            let attributes = &mut current.in_exchange()?.exchange.attributes;
-            if attributes.len() >= 64 + BUILT_IN.len() && !attributes.contains_key(name) {
-                return Err(Error::LimitReached);
-            }
-            attributes.insert(name.to_owned(), value.clone());
-            Ok(())
-        })
-    }
-
-    const BUILT_IN: [&str; 8] = [
-        "client.address",
-        "client.port",
-        "peer.address",
-        "listener",
-        "route",
-        "request.id",
-        "request.protocol",
-        "upstream",
-    ];
-}
-
-/// The interface `log`.
-pub(crate) mod log {
-    use super::super::state::with;
-    use crate::log::Level;
-
-    pub(crate) fn write(level: Level, message: &str) {
-        with(|current| current.world.log.push((level, message.to_owned())));
-    }
-
-    pub(crate) fn enabled(_level: Level) -> bool {
-        true
-    }
-}
-
-/// The interface `metrics`.
-pub(crate) mod metrics {
-    use super::super::state::with;
-    use crate::Error;
-
-    pub(crate) fn count(name: &str, labels: &[(String, String)], amount: u64) -> Result<(), Error> {
-        #[allow(clippy::cast_precision_loss, reason = "tests count less than 2^52")]
-        change(name, labels, |value| value + amount as f64)
-    }
-
-    pub(crate) fn gauge(name: &str, labels: &[(String, String)], value: f64) -> Result<(), Error> {
-        change(name, labels, |_| value)
-    }
-
-    pub(crate) fn observe(
-        name: &str,
-        labels: &[(String, String)],
-        value: f64,
-    ) -> Result<(), Error> {
-        change(name, labels, |sum| sum + value)
-    }
-
-    fn change(
-        name: &str,
-        labels: &[(String, String)],
-        new: impl FnOnce(f64) -> f64,
-    ) -> Result<(), Error> {
-        let start = name.starts_with(|c: char| c.is_ascii_lowercase());
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if !start || name.len() > 64 || !name.chars().all(allowed) {
-            return Err(Error::InvalidName);
-        }
-        let series = (name.to_owned(), labels.iter().cloned().collect());
-        with(|current| {
-            let value = current.world.metrics.entry(series).or_default();
-            *value = new(*value);
-        });
-        Ok(())
-    }
-}
-
-/// The interface `clock`.
-pub(crate) mod clock {
-    use super::super::state::with;
-
-    pub(crate) fn now() -> u64 {
-        let now = with(|current| current.world.epoch + current.world.elapsed);
-        u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    pub(crate) fn monotonic() -> u64 {
-        let elapsed = with(|current| current.world.elapsed);
-        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-/// The interface `limiter`.
-pub(crate) mod limiter {
-    use super::super::state::{Tokens, with};
-    use crate::Error;
-    use crate::bindings::host::tidegate::plugin::limiter::{Bucket, Outcome, Scope};
-
-    pub(crate) fn take(
-        scope: Scope,
-        key: &[u8],
-        bucket: Bucket,
-        cost: u64,
-    ) -> Result<Outcome, Error> {
-        if bucket.tokens == 0 || bucket.period == 0 || bucket.burst == 0 || cost > bucket.burst {
-            return Err(Error::InvalidArgument);
-        }
-        with(|current| {
-            let world = &mut current.world;
-            if world.limiter_unavailable {
-                return Err(Error::Unavailable);
-            }
-            let now = world.elapsed;
-            let tokens = world.buckets.entry((scope as u8, key.to_vec()));
-            let tokens = tokens.or_insert_with(|| Tokens::full(&bucket, now));
-            Ok(tokens.take(&bucket, cost, now))
-        })
-    }
-}
-
-/// The interface `interest`.
-pub(crate) mod interest {
-    use super::super::state::{Interests, Phase, with};
-    use crate::Error;
-
-    pub(crate) fn methods(methods: &[String]) -> Result<(), Error> {
-        narrow(|interest| interest.methods = methods.to_vec())
-    }
-
-    pub(crate) fn paths(paths: &[String]) -> Result<(), Error> {
-        let star_inside = |path: &String| path.strip_suffix('*').unwrap_or(path).contains('*');
-        if paths
-            .iter()
-            .any(|path| !path.starts_with('/') || star_inside(path))
-        {
-            return Err(Error::InvalidArgument);
-        }
-        narrow(|interest| interest.paths = paths.to_vec())
-    }
-
-    pub(crate) fn headers(names: &[String]) -> Result<(), Error> {
-        narrow(|interest| interest.headers = names.to_vec())
-    }
-
-    fn narrow(work: impl FnOnce(&mut Interests)) -> Result<(), Error> {
-        with(|current| {
-            work(&mut current.only(Phase::Configure)?.world.interest);
-            Ok(())
-        })
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
     }
 }

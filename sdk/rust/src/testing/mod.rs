@@ -37,77 +37,139 @@
 //! The fake host keeps the contract's rules that a plugin can run into: which calls fit which
 //! phase, which names and values HTTP allows, which fields are the proxy's own.
 
+mod body;
+mod bucket;
+mod call;
 mod exchange;
 mod fields;
-pub(crate) mod host;
-mod state;
+mod host;
+pub(crate) mod imports;
+mod phase;
+mod window;
 
-pub use exchange::Exchange;
+pub use body::BodyOutcome;
+pub use exchange::{Attempt, Exchange, Facts};
+pub use host::Host;
+pub use imports::http_client::HttpRequest;
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::log::Level;
 use crate::{Action, ConfigError, Plugin, Reply, export};
-use state::{Phase, World};
+use phase::Phase;
 
 /// A configured plugin in a host of its own.
-pub struct Instance<P> {
-    plugin: OnceCell<P>,
-    world: World,
+pub struct Instance<P: Plugin> {
+    plugin: export::Slot<P>,
+    host: Host,
 }
 
 impl<P: Plugin> Instance<P> {
-    /// Configure the plugin with JSON, as the host does.
+    /// Configure the plugin with JSON, as the host does, in [`Host::new`].
     ///
     /// # Errors
     ///
     /// What the plugin says is wrong with it.
     pub fn configure(json: &str) -> Result<Self, Vec<ConfigError>> {
-        let plugin = OnceCell::new();
-        let mut world = World::default();
-        let mut exchange = Exchange::get("/");
-        state::call(&mut world, &mut exchange, Phase::Configure, || {
+        Self::configure_in(Host::new(), json)
+    }
+
+    fn configure_in(mut host: Host, json: &str) -> Result<Self, Vec<ConfigError>> {
+        let plugin = export::Slot::new();
+        call::call(&mut host, &mut Exchange::get("/"), Phase::Configure, || {
             export::configure::<P>(&plugin, json)
         })?;
-        Ok(Self { plugin, world })
+        Ok(Self { plugin, host })
+    }
+
+    /// The host, to change what it grants and answers.
+    pub fn host(&mut self) -> &mut Host {
+        &mut self.host
     }
 
     /// Whether the host would call the plugin for this exchange, by its interests.
     pub fn is_interested(&self, exchange: &Exchange) -> bool {
-        self.world.interest.matches(exchange)
+        self.host.interest.matches(exchange)
     }
 
-    /// The request phase. Without interest, nothing happens and the exchange proceeds.
+    /// The request phase. Without interest, nothing happens and the exchange proceeds, as in all
+    /// phases.
     pub fn on_request(&mut self, exchange: &mut Exchange) -> Action {
-        self.run(exchange, Phase::Request, export::on_request)
+        self.run(exchange, Phase::RequestHead, export::on_request)
+    }
+
+    /// The choice of the upstream, which [`Exchange::upstream`] and [`Exchange::chosen_peer`] tell
+    /// afterwards.
+    pub fn on_upstream_choice(&mut self, exchange: &mut Exchange) -> Action {
+        self.run(exchange, Phase::UpstreamChoice, export::on_upstream_choice)
+    }
+
+    /// An attempt to ask a peer. Each call is the next attempt, at the next peer;
+    /// [`Exchange::attempts`] tells what each one got.
+    pub fn on_upstream_request(&mut self, exchange: &mut Exchange) -> Action {
+        let peers = self.host.upstreams.get(&exchange.upstream);
+        exchange.begin_attempt(peers.map_or(&[], Vec::as_slice));
+        let phase = Phase::UpstreamRequest;
+        self.run(exchange, phase, export::on_upstream_request)
     }
 
     /// The response phase, with the response that [`Exchange::response`] gave it, or an empty 200.
-    /// Without interest, nothing happens and the exchange proceeds.
     pub fn on_response(&mut self, exchange: &mut Exchange) -> Action {
-        self.run(exchange, Phase::Response, export::on_response)
+        self.run(exchange, Phase::ResponseHead, export::on_response)
     }
 
-    /// Let time pass, for both clocks and the limiter.
+    /// The trailers that [`Exchange::trailers`] gave it.
+    pub fn on_response_trailers(&mut self, exchange: &mut Exchange) -> Action {
+        let phase = Phase::ResponseTrailers;
+        self.run(exchange, phase, export::on_response_trailers)
+    }
+
+    /// The end of the exchange, with what became of it.
+    pub fn on_log(&mut self, exchange: &mut Exchange, facts: Facts) {
+        exchange.facts = facts;
+        if self.is_interested(exchange) {
+            self.call(exchange, Phase::Log, export::on_log);
+        }
+        self.end(exchange);
+    }
+
+    /// The exchange is over, for a test that has no use for [`on_log`](Self::on_log): the places
+    /// of the limiter that it took are given back.
+    pub fn end(&mut self, exchange: &mut Exchange) {
+        self.host.give_back(exchange.places.drain(..));
+    }
+
+    /// The period passed that `configure` asked for; where it asked for none, nothing happens.
+    pub fn on_tick(&mut self) {
+        if self.tick_period().is_some() {
+            self.call(&mut Exchange::get("/"), Phase::Tick, export::on_tick);
+        }
+    }
+
+    /// The period that `configure` asked for.
+    pub fn tick_period(&self) -> Option<Duration> {
+        self.host.interest.tick
+    }
+
+    /// Let time pass, for both clocks and all that expires.
     pub fn advance(&mut self, time: Duration) {
-        self.world.elapsed += time;
+        self.host.elapsed += time;
     }
 
     /// Set the wall clock: time since 1970-01-01T00:00:00Z. It begins at 2026-01-01.
     pub fn set_now(&mut self, now: Duration) {
-        self.world.epoch = now.saturating_sub(self.world.elapsed);
+        self.host.epoch = now.saturating_sub(self.host.elapsed);
     }
 
     /// Let the limiter answer `unavailable` from now on, or no longer.
     pub fn set_limiter_unavailable(&mut self, unavailable: bool) {
-        self.world.limiter_unavailable = unavailable;
+        self.host.limits.unavailable = unavailable;
     }
 
     /// The lines that the plugin logged, oldest first.
     pub fn log(&self) -> &[(Level, String)] {
-        &self.world.log
+        &self.host.log
     }
 
     /// A counter or gauge, or the sum of a histogram; labels in any order. 0 where there is none.
@@ -117,24 +179,35 @@ impl<P: Plugin> Instance<P> {
             .map(|&(label, value)| (label.to_owned(), value.to_owned()))
             .collect();
         let series = (name.to_owned(), labels);
-        self.world.metrics.get(&series).copied().unwrap_or(0.0)
+        self.host.metrics.get(&series).copied().unwrap_or(0.0)
     }
 
     fn run(
         &mut self,
         exchange: &mut Exchange,
         phase: Phase,
-        handle: fn(&OnceCell<P>) -> Action,
+        handle: fn(&export::Slot<P>) -> Action,
     ) -> Action {
         if !self.is_interested(exchange) {
             return Action::Proceed;
         }
+        self.call(exchange, phase, handle)
+    }
+
+    fn call<R>(
+        &mut self,
+        exchange: &mut Exchange,
+        phase: Phase,
+        handle: impl FnOnce(&export::Slot<P>) -> R,
+    ) -> R {
         let plugin = &self.plugin;
-        state::call(&mut self.world, exchange, phase, || handle(plugin))
+        let answer = call::call(&mut self.host, exchange, phase, || handle(plugin));
+        self.host.http.end_calls();
+        answer
     }
 }
 
-impl<P> std::fmt::Debug for Instance<P> {
+impl<P: Plugin> std::fmt::Debug for Instance<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Instance").finish_non_exhaustive()
     }

@@ -1,0 +1,102 @@
+//! The interface `interest`.
+
+use std::time::Duration;
+
+use super::super::Exchange;
+use super::super::call::with;
+use super::super::phase::Phase;
+use crate::{BodyMode, Error};
+
+pub(crate) fn methods(methods: &[String]) -> Result<(), Error> {
+    declare(|interest| interest.methods = methods.to_vec())
+}
+
+pub(crate) fn paths(paths: &[String]) -> Result<(), Error> {
+    let star_inside = |path: &String| path.strip_suffix('*').unwrap_or(path).contains('*');
+    if paths
+        .iter()
+        .any(|path| !path.starts_with('/') || star_inside(path))
+    {
+        return Err(Error::InvalidArgument);
+    }
+    declare(|interest| interest.paths = paths.to_vec())
+}
+
+pub(crate) fn headers(names: &[String]) -> Result<(), Error> {
+    declare(|interest| interest.headers = names.to_vec())
+}
+
+pub(crate) fn request_body(mode: BodyMode) -> Result<(), Error> {
+    within_limit(mode)?;
+    declare(|interest| interest.request_body = mode)
+}
+
+pub(crate) fn response_body(mode: BodyMode) -> Result<(), Error> {
+    within_limit(mode)?;
+    declare(|interest| interest.response_body = mode)
+}
+
+pub(crate) fn tick(period: u64) -> Result<(), Error> {
+    let period = Duration::from_nanos(period);
+    if period < Duration::from_secs(1) {
+        return Err(Error::InvalidArgument);
+    }
+    declare(|interest| interest.tick = Some(period))
+}
+
+fn within_limit(mode: BodyMode) -> Result<(), Error> {
+    let limit = with(|current| current.host.body_bytes);
+    match mode {
+        BodyMode::Buffer(bytes) | BodyMode::Peek(bytes) if bytes > limit => {
+            Err(Error::LimitReached)
+        }
+        BodyMode::None | BodyMode::Streaming | BodyMode::Buffer(_) | BodyMode::Peek(_) => Ok(()),
+    }
+}
+
+fn declare(work: impl FnOnce(&mut Interests)) -> Result<(), Error> {
+    with(|current| {
+        work(&mut current.only(Phase::is_configure)?.host.interest);
+        Ok(())
+    })
+}
+
+/// What `configure` declared; an empty list does not narrow.
+#[derive(Debug)]
+pub(in crate::testing) struct Interests {
+    methods: Vec<String>,
+    paths: Vec<String>,
+    headers: Vec<String>,
+    pub(in crate::testing) request_body: BodyMode,
+    pub(in crate::testing) response_body: BodyMode,
+    pub(in crate::testing) tick: Option<Duration>,
+}
+
+impl Default for Interests {
+    fn default() -> Self {
+        Self {
+            methods: Vec::new(),
+            paths: Vec::new(),
+            headers: Vec::new(),
+            request_body: BodyMode::None,
+            response_body: BodyMode::None,
+            tick: None,
+        }
+    }
+}
+
+impl Interests {
+    pub(in crate::testing) fn matches(&self, exchange: &Exchange) -> bool {
+        let one_of = |list: &[String], matches: &dyn Fn(&String) -> bool| {
+            list.is_empty() || list.iter().any(matches)
+        };
+        one_of(&self.methods, &|method| *method == exchange.request.method)
+            && one_of(&self.headers, &|name| {
+                !exchange.request.fields.values(name).is_empty()
+            })
+            && one_of(&self.paths, &|path| match path.strip_suffix('*') {
+                Some(prefix) => exchange.request.path.starts_with(prefix),
+                None => *path == exchange.request.path,
+            })
+    }
+}
