@@ -42,6 +42,7 @@ mod upstream;
 
 // The values that sections are made of.
 mod address;
+mod attribute;
 mod duration;
 mod keyed;
 mod list;
@@ -76,4 +77,4 @@ pub use route::{PluginUse, Route};
 pub use server::Server;
 pub use source::Source;
 pub use target::{Redirect, Respond, Target};
-pub use upstream::{Balance, Peer, Timeouts, Upstream};
+pub use upstream::{Balance, Peer, Timeouts, Upstream, UpstreamProtocol};
