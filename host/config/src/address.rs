@@ -1,4 +1,4 @@
-//! Addresses: what a listener binds, and where a peer is.
+//! Addresses: what a listener binds, and where peers and other servers are.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// Where a peer is. `Display` gives what stands in the file.
+/// Where a peer is, or another server. `Display` gives what stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PeerAddress {
     /// `127.0.0.1:9000` or `[::1]:9000`; the port is not 0.
@@ -66,7 +66,7 @@ impl Textual for PeerAddress {
         }
         let invalid = || {
             Invalid::new(
-                format!("`{text}` is not a peer's address"),
+                format!("`{text}` is not an address to connect to"),
                 format!("expected {}", Self::EXPECTED),
             )
         };
@@ -84,6 +84,27 @@ impl Textual for PeerAddress {
             PeerAddress::Socket(socket) if socket.port() == 0 => Err(no_port(text)),
             PeerAddress::Name { port: 0, .. } => Err(no_port(text)),
             _ => Ok(address),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Textual for SocketAddr {
+    const EXPECTED: &'static str =
+        "an address such as \"10.0.0.1:6379\" or \"[2001:db8::1]:6379\"; names are not looked up";
+    const PATTERN: Option<&'static str> = Some("^.+:[0-9]+$");
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() == 0 => Err(no_port(text)),
+            Ok(address) => Ok(address),
+            Err(_) => Err(Invalid::new(
+                format!("`{text}` is not an address and a port"),
+                format!("expected {}", <Self as Textual>::EXPECTED),
+            )),
         }
     }
 
@@ -137,7 +158,7 @@ fn unix_path(text: &str) -> Option<Result<PathBuf, Invalid>> {
     })
 }
 
-fn host_name(host: &str) -> Option<String> {
+pub(crate) fn host_name(host: &str) -> Option<String> {
     let host = host.strip_suffix('.').unwrap_or(host);
     let legal = host.len() <= 253
         && host.split('.').all(|label| {
@@ -153,10 +174,10 @@ fn host_name(host: &str) -> Option<String> {
     (legal && !numeric).then(|| host.to_ascii_lowercase())
 }
 
-fn no_port(text: &str) -> Invalid {
+pub(crate) fn no_port(text: &str) -> Invalid {
     Invalid::new(
         format!("`{text}` has port 0"),
-        "expected the port that the peer listens on, 1 to 65535",
+        "expected the port that the other side listens on, 1 to 65535",
     )
 }
 

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::address::Address;
+use crate::attribute::AttributeNames;
 use crate::error::Invalid;
 use crate::text::{Text, Textual};
 use schemars::JsonSchema;
@@ -16,6 +17,11 @@ pub struct Admin {
     /// plugins, so keep it on a loopback address or a Unix socket.
     #[serde(with = "Text::<Option<Address>>")]
     pub address: Option<Address>,
+    /// Attributes by whose values /metrics counts requests, such as "tenant": at most 8 attributes, and 1000
+    /// values of each; others are counted together.
+    #[serde(with = "AttributeNames::<8>")]
+    #[schemars(example = serde_json::json!(["tenant"]))]
+    pub metrics_attributes: Vec<String>,
 }
 
 impl Default for Admin {
@@ -23,6 +29,7 @@ impl Default for Admin {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
         Self {
             address: Some(Address::Socket(address)),
+            metrics_attributes: Vec::new(),
         }
     }
 }

@@ -9,7 +9,9 @@ use crate::error::{Error, Errors};
 use crate::explain;
 use crate::file::File;
 use crate::resolve;
-use crate::{Admin, Limits, Listener, Log, Plugins, Route, Server, Source, Span, Upstream};
+use crate::{
+    Admin, Kv, Limits, Listener, Log, Plugins, Redis, Route, Secret, Server, Source, Span, Upstream,
+};
 
 /// A configuration in which everything holds that this crate can know.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,12 @@ pub struct Config {
     pub admin: Admin,
     /// `[plugins]` and every `[plugin.NAME]`
     pub plugins: Plugins,
+    /// Every `[kv.NAME]` by its name.
+    pub kv: BTreeMap<String, Kv>,
+    /// Every `[redis.NAME]` by its name.
+    pub redis: BTreeMap<String, Redis>,
+    /// Every `[secret.NAME]` by its name.
+    pub secrets: BTreeMap<String, Secret>,
     /// Every `[[listener]]`, at least one, in the order of the file; names and addresses differ.
     pub listeners: Vec<Listener>,
     /// Every `[upstream.NAME]` by its name.

@@ -81,14 +81,16 @@ fn about(schema: &Json) -> String {
     text.unwrap_or_default().replace('\n', " ")
 }
 
-/// The variable's value as the file would have it. Variables have no types, so what looks like a number
-/// or a truth value is tried as one first, and then as a string.
+/// The variable's value as the file would have it. Variables have no types, so what looks like a number,
+/// a truth value, an array or a table is tried as one first, and then as a string.
 fn read<'i>(key: &EnvKey, text: &'i str) -> Result<DeValue<'i>, Error> {
     let string = DeValue::String(DeString::Borrowed(text));
     let typed = DeValue::parse(text)
-        .map(Spanned::into_inner)
+        .map(|value| unplaced(value.into_inner()))
         .ok()
-        .filter(|value| value.is_integer() || value.is_bool());
+        .filter(|value| {
+            value.is_integer() || value.is_bool() || value.is_array() || value.is_table()
+        });
     let Some(typed) = typed else {
         return check(key, &string).map(|()| string);
     };
@@ -98,13 +100,32 @@ fn read<'i>(key: &EnvKey, text: &'i str) -> Result<DeValue<'i>, Error> {
     }
 }
 
+/// The value without the places of its parts, which are not places in the file.
+fn unplaced(value: DeValue<'_>) -> DeValue<'_> {
+    match value {
+        DeValue::Array(items) => DeValue::Array(items.into_iter().map(unplaced_part).collect()),
+        DeValue::Table(table) => {
+            let mut unplaced = DeTable::new();
+            for (key, value) in table {
+                unplaced.insert(Spanned::new(0..0, key.into_inner()), unplaced_part(value));
+            }
+            DeValue::Table(unplaced)
+        }
+        value => value,
+    }
+}
+
+fn unplaced_part(part: Spanned<DeValue<'_>>) -> Spanned<DeValue<'_>> {
+    Spanned::new(0..0, unplaced(part.into_inner()))
+}
+
 /// Whether the key accepts the value; a file with this one key says so.
 fn check(key: &EnvKey, value: &DeValue<'_>) -> Result<(), Error> {
     let mut root = DeTable::new();
     insert(&mut root, key, value.clone());
     File::from_table(root).map(|_| ()).map_err(|error| {
         let (message, help) = explain(error.message());
-        let error = Error::without_place(ENVIRONMENT, format!("{}: {message}", key.name));
+        let error = Error::without_place(NAME, format!("{}: {message}", key.name));
         Error { help, ..error }
     })
 }
@@ -135,7 +156,7 @@ fn unknown(name: &str, known: &[EnvKey]) -> Option<Error> {
     if OTHERS.contains(&name) || !(ours || nearest.is_some()) {
         return None;
     }
-    let error = Error::without_place(ENVIRONMENT, format!("unknown variable `{name}`"));
+    let error = Error::without_place(NAME, format!("unknown variable `{name}`"));
     Some(error.with_help(match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => "`tidegate config env` lists them".to_owned(),
@@ -145,7 +166,8 @@ fn unknown(name: &str, known: &[EnvKey]) -> Option<Error> {
 const PREFIX: &str = "TIDEGATE_";
 /// Read by the command line.
 const OTHERS: [&str; 2] = ["TIDEGATE_CONFIG", "TIDEGATE_LOG"];
-const ENVIRONMENT: &str = "environment";
+/// Stands where errors name the file.
+pub(crate) const NAME: &str = "environment";
 
 #[cfg(test)]
 mod tests {

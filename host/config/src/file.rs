@@ -2,10 +2,13 @@
 //! reference and in the schema.
 
 use crate::keyed::Keyed;
+use crate::kv::RawKv;
 use crate::listener::RawListener;
 use crate::located::Located;
 use crate::plugin::{RawPlugin, RawPlugins};
+use crate::redis::RawRedis;
 use crate::route::RawRoute;
+use crate::secret::RawSecret;
 use crate::upstream::RawUpstream;
 use crate::{Admin, Limits, Log, Server};
 use schemars::JsonSchema;
@@ -29,6 +32,14 @@ pub(crate) struct File {
     pub(crate) plugins: RawPlugins,
     /// One plugin, by the name that routes use (a-z, 0-9, -). Only needed where a default is to change.
     pub(crate) plugin: Keyed<RawPlugin>,
+    /// A store of keys and values for plugins that are allowed it by its name. In memory, each plugin
+    /// with keys of its own, unless it is in Redis.
+    pub(crate) kv: Keyed<RawKv>,
+    /// A Redis server, by the name that limiters and stores use. One that is down fails calls, not the start.
+    pub(crate) redis: Keyed<RawRedis>,
+    /// A secret, by the name under which plugins are allowed it and other sections use it. Its value
+    /// never stands in this file, nor in a log.
+    pub(crate) secret: Keyed<Located<RawSecret>>,
     /// An address to listen on. At least one; repeat the section for more.
     pub(crate) listener: Vec<RawListener>,
     /// A group of peers that serve the same thing, by the name that routes use.

@@ -12,6 +12,12 @@ use serde::{Deserialize, Deserializer};
 #[derive(Debug)]
 pub(crate) struct Keyed<V>(pub(crate) Vec<(Located<String>, V)>);
 
+impl<V> Keyed<V> {
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.value.as_str()).collect()
+    }
+}
+
 impl<V> Default for Keyed<V> {
     fn default() -> Self {
         Self(Vec::new())

@@ -31,21 +31,32 @@ mod resolve;
 
 // The sections, in the order of the file.
 mod admin;
+mod kv;
 mod limits;
 mod listener;
 mod log;
 mod plugin;
+mod redis;
 mod route;
+mod secret;
 mod server;
 mod target;
 mod upstream;
 
+// What plugins may use.
+mod allow;
+mod filesystem;
+mod limiter;
+mod origin;
+
 // The values that sections are made of.
 mod address;
+mod attribute;
 mod duration;
 mod keyed;
 mod list;
 mod network;
+mod on_failure;
 mod plugin_config;
 mod shorthand;
 mod size;
@@ -56,24 +67,33 @@ mod whole;
 mod error;
 mod explain;
 mod located;
+mod names;
 mod nearest;
 mod source;
 
 pub use address::{Address, PeerAddress};
 pub use admin::Admin;
+pub use allow::Allow;
 pub use config::Config;
 pub use environment::{EnvKey, environment};
 pub use error::{Error, Errors, Invalid};
+pub use filesystem::FilesystemGrant;
+pub use kv::Kv;
+pub use limiter::LimiterGrant;
 pub use limits::Limits;
 pub use listener::{Listener, Protocol};
 pub use located::{Located, Span};
 pub use log::{Format, Level, Log};
 pub use nearest::nearest;
-pub use plugin::{Cache, OnFailure, PluginSettings, Plugins, Policy, Sha256};
+pub use on_failure::{OnFailure, Policy};
+pub use origin::{HttpGrant, Origin, OriginHost, Scheme};
+pub use plugin::{Cache, PluginSettings, Plugins, Sha256};
 pub use plugin_config::PluginConfig;
+pub use redis::Redis;
 pub use reference::{reference, schema};
 pub use route::{PluginUse, Route};
+pub use secret::{Secret, SecretSource};
 pub use server::Server;
 pub use source::Source;
 pub use target::{Redirect, Respond, Target};
-pub use upstream::{Balance, Peer, Timeouts, Upstream};
+pub use upstream::{Balance, Peer, Timeouts, Upstream, UpstreamProtocol};

@@ -1,5 +1,6 @@
 //! `[log]`: the proxy's log, on standard error, and the access log, on standard output.
 
+use crate::attribute::AttributeNames;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,10 @@ pub struct Log {
     pub format: Format,
     /// Whether each request gets a line.
     pub access: bool,
+    /// Attributes that are written into the lines of the access log, such as "jwt.sub"; at most 32.
+    #[serde(with = "AttributeNames::<32>")]
+    #[schemars(example = serde_json::json!(["jwt.sub"]))]
+    pub access_attributes: Vec<String>,
 }
 
 /// How important a line is.
@@ -49,6 +54,7 @@ impl Default for Log {
             level: Level::Info,
             format: Format::Text,
             access: true,
+            access_attributes: Vec::new(),
         }
     }
 }

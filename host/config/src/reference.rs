@@ -97,16 +97,21 @@ impl Reference {
     fn section(&mut self, name: &str, schema: &Json) {
         self.text.push('\n');
         self.about(schema);
+        let shown = if OPTIONAL.contains(&name) {
+            Shown::Commented
+        } else {
+            Shown::Active
+        };
         if let Some(items) = schema.get("items") {
-            self.table(&format!("[[{name}]]"), name, items, Shown::Active);
+            self.table(&format!("[[{name}]]"), name, items, shown);
         } else if let Some(values) = schema
             .get("additionalProperties")
             .filter(|it| it.is_object())
         {
             let path = format!("{name}.{}", example_name(name));
-            self.table(&format!("[{path}]"), &path, values, Shown::Active);
+            self.table(&format!("[{path}]"), &path, values, shown);
         } else {
-            self.table(&format!("[{name}]"), name, schema, Shown::Active);
+            self.table(&format!("[{name}]"), name, schema, shown);
         }
     }
 
@@ -204,16 +209,22 @@ fn requires(schema: &Json, key: &str) -> bool {
 fn example_name(section: &str) -> &'static str {
     match section {
         "plugin" => "rate-limit",
+        "kv" => "sessions",
+        "redis" => "main",
+        "secret" => "token",
         _ => "app",
     }
 }
+
+/// Sections that stand for something outside, which a reader of the reference does not have.
+const OPTIONAL: [&str; 3] = ["kv", "redis", "secret"];
 
 const INTRODUCTION: &str = "\
 # Every key of Tidegate's configuration, with its default and what it does.
 #
 # This file is made from the program (`tidegate config default`) and loads as it stands. A line that begins
-# with `#` and no space shows an example of a key that has no default. Unknown keys are errors. Durations
-# are written \"250ms\", \"30s\", \"1m30s\"; sizes \"64KiB\", \"32MiB\", \"1GiB\" or a number of bytes. The keys of the
-# first five sections can be set from the environment too: TIDEGATE_<SECTION>_<KEY>, which goes before the
-# file.
+# with `#` and no space shows an example of a key that has no default, or belongs to a section that is left
+# out. Unknown keys are errors. Durations are written \"250ms\", \"30s\", \"1m30s\"; sizes \"64KiB\", \"32MiB\",
+# \"1GiB\" or a number of bytes. The keys of the first five sections can be set from the environment too:
+# TIDEGATE_<SECTION>_<KEY>, which goes before the file. Arrays and tables are written there as here.
 ";

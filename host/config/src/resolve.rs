@@ -1,33 +1,39 @@
 //! The file as written → the configuration. What one section can know it checks itself; here is what
 //! concerns several: names that must differ, references that must exist. All mistakes are collected.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
+use crate::Admin;
 use crate::address::Address;
 use crate::config::Config;
+use crate::environment;
 use crate::error::{Error, Errors};
 use crate::file::File;
+use crate::keyed::Keyed;
+use crate::kv::RawKv;
 use crate::listener::{Listener, RawListener};
 use crate::located::{Located, Span};
-use crate::nearest::nearest;
+use crate::names::{Names, Section};
+use crate::redis::RawRedis;
 use crate::route::{RawRoute, Route};
 use crate::source::Source;
-use crate::{Admin, keyed::Keyed, upstream::RawUpstream};
 
 pub(crate) fn resolve(file: File, source: Source) -> Result<Config, Errors> {
     let mut resolver = Resolver {
-        upstreams: file
-            .upstream
-            .0
-            .iter()
-            .map(|(name, _)| name.value.clone())
-            .collect(),
+        names: Names::of(&file),
         source,
         errors: Vec::new(),
     };
     let plugins = file.plugins.resolve(file.plugin, &mut resolver);
     let listeners = resolve_listeners(file.listener, &file.admin, &mut resolver);
-    let upstreams = resolve_upstreams(file.upstream, &mut resolver);
+    let kv = resolve_named(file.kv, &mut resolver, RawKv::resolve);
+    let redis = resolve_named(file.redis, &mut resolver, RawRedis::resolve);
+    let secrets = resolve_named(file.secret, &mut resolver, |raw, resolver| {
+        raw.value.resolve(raw.span, resolver)
+    });
+    let upstreams = resolve_named(file.upstream, &mut resolver, |raw, resolver| {
+        Some(raw.resolve(resolver))
+    });
     let routes = resolve_routes(file.route, &mut resolver);
     Errors::check(resolver.errors)?;
     Ok(Config {
@@ -37,6 +43,9 @@ pub(crate) fn resolve(file: File, source: Source) -> Result<Config, Errors> {
         log: file.log,
         admin: file.admin,
         plugins,
+        kv,
+        redis,
+        secrets,
         listeners,
         upstreams,
         routes,
@@ -46,7 +55,7 @@ pub(crate) fn resolve(file: File, source: Source) -> Result<Config, Errors> {
 /// What sections need while they resolve: the text, the names of others, a place for mistakes.
 pub(crate) struct Resolver {
     source: Source,
-    upstreams: BTreeSet<String>,
+    names: Names,
     errors: Vec<Error>,
 }
 
@@ -61,8 +70,26 @@ impl Resolver {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.errors
-            .push(self.source.error(span, message).with_help(help));
+        // What was written and yet not in the file came from the environment.
+        let error = if span == Span::default() {
+            Error::without_place(environment::NAME, message)
+        } else {
+            self.source.error(span, message)
+        };
+        self.errors.push(error.with_help(help));
+    }
+
+    /// As [`Resolver::reject`], for a line that may hold a secret: the error does not show it.
+    pub(crate) fn reject_unshown(
+        &mut self,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.reject(span, message, help);
+        if let Some(error) = self.errors.last_mut() {
+            error.snippet.clear();
+        }
     }
 
     /// The name that was given, or one by position.
@@ -90,27 +117,16 @@ impl Resolver {
         }
     }
 
-    /// The upstream that a route names, if it exists.
-    pub(crate) fn upstream(&mut self, name: Located<String>) -> Option<String> {
-        if self.upstreams.contains(&name.value) {
-            return Some(name.value);
+    /// The name of a section that another one refers to, if it exists.
+    pub(crate) fn refer(&mut self, section: Section, name: Located<String>) -> Option<String> {
+        match self.names.check(section, &name.value) {
+            Ok(()) => Some(name.value),
+            Err(help) => {
+                let message = format!("unknown {} `{}`", section.noun(), name.value);
+                self.reject(name.span, message, help);
+                None
+            }
         }
-        let known: Vec<_> = self
-            .upstreams
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect();
-        let help = match nearest(&name.value, self.upstreams.iter().map(String::as_str)) {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None if known.is_empty() => "add a section [upstream.NAME]; there is none".to_owned(),
-            None => format!("the file has {}", known.join(", ")),
-        };
-        self.reject(
-            name.span,
-            format!("unknown upstream `{}`", name.value),
-            help,
-        );
-        None
     }
 
     fn missing(&mut self, section: &str, example: &str) {
@@ -158,16 +174,20 @@ fn resolve_listeners(
     listeners
 }
 
-fn resolve_upstreams(
-    raw: Keyed<RawUpstream>,
+/// Sections whose names the user chooses.
+fn resolve_named<R, T>(
+    raw: Keyed<R>,
     resolver: &mut Resolver,
-) -> BTreeMap<String, crate::Upstream> {
-    let mut upstreams = BTreeMap::new();
+    resolve: impl Fn(R, &mut Resolver) -> Option<T>,
+) -> BTreeMap<String, T> {
+    let mut resolved = BTreeMap::new();
     for (name, raw) in raw.0 {
         resolver.check_name(&name);
-        upstreams.insert(name.value, raw.resolve(resolver));
+        if let Some(section) = resolve(raw, resolver) {
+            resolved.insert(name.value, section);
+        }
     }
-    upstreams
+    resolved
 }
 
 fn resolve_routes(raw: Vec<Located<RawRoute>>, resolver: &mut Resolver) -> Vec<Route> {

@@ -19,7 +19,7 @@ pub(crate) trait Shorthand: Sized {
 }
 
 /// Reads a table or its shorthand.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Brief<T>(pub(crate) T);
 
 impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Brief<T> {

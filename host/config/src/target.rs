@@ -2,6 +2,7 @@
 
 use crate::keyed::Keyed;
 use crate::located::{Located, Span};
+use crate::names::Section;
 use crate::resolve::Resolver;
 use crate::whole::Whole;
 use http::header::{self, HeaderName, HeaderValue};
@@ -53,7 +54,9 @@ impl RawTarget {
     /// `None` where something was wrong.
     pub(crate) fn resolve(self, route: Span, resolver: &mut Resolver) -> Option<Target> {
         match (self.upstream, self.respond, self.redirect) {
-            (Some(upstream), None, None) => resolver.upstream(upstream).map(Target::Upstream),
+            (Some(upstream), None, None) => resolver
+                .refer(Section::Upstream, upstream)
+                .map(Target::Upstream),
             (None, Some(respond), None) => respond.value.resolve(resolver),
             (None, None, Some(redirect)) => redirect.value.resolve(resolver),
             (None, None, None) => {

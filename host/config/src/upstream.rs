@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::address::PeerAddress;
+use crate::attribute::AttributeName;
 use crate::error::Invalid;
 use crate::located::{Located, Span};
 use crate::resolve::Resolver;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub struct Upstream {
     /// From 1 to 1024.
     pub peers: Vec<Peer>,
+    /// What is spoken with them.
+    pub protocol: UpstreamProtocol,
     /// How a peer is chosen.
     pub balance: Balance,
     /// What may take how long.
@@ -38,13 +41,28 @@ pub struct Peer {
     pub span: Span,
 }
 
-/// How a peer is chosen.
+/// What is spoken with the peers of an upstream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, known in advance (RFC 9113 §3.3).
+    Http2,
+}
+
+/// How a peer is chosen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Balance {
     /// In turn, as often as their weights say.
     #[default]
     RoundRobin,
+    /// By rendezvous hashing of an attribute's value; in turn where an exchange does not have it.
+    Hash {
+        /// The attribute's name.
+        attribute: String,
+    },
 }
 
 /// What may take how long between the proxy and a peer.
@@ -83,9 +101,15 @@ pub(crate) struct RawUpstream {
     /// from 1 to 100, { address = "127.0.0.1:9001", weight = 2 }.
     #[schemars(example = serde_json::json!(["127.0.0.1:9000"]), length(min = 1, max = 1024))]
     peers: Located<Vec<Brief<RawPeer>>>,
-    /// How a peer is chosen: "round-robin" (in turn, as often as their weights say).
+    /// What is spoken with the peers: "http1" (HTTP/1.1) or "http2" (HTTP/2 without TLS, without asking first).
     #[serde(default)]
-    balance: Balance,
+    protocol: UpstreamProtocol,
+    /// How a peer is chosen: "round-robin" (in turn, as often as their weights say), or
+    /// { hash = "tenant" }: the same peer for the same value of this attribute, which a plugin sets, as long
+    /// as the peers are the same; in turn where it is not set.
+    #[serde(default)]
+    #[schemars(extend("default" = "round-robin"))]
+    balance: Brief<RawBalance>,
     /// Peers tried when connecting fails, or when a request that may be repeated has failed; 1 to 10.
     #[serde(default = "attempts", with = "Whole::<1, 10>")]
     attempts: u32,
@@ -117,7 +141,8 @@ impl RawUpstream {
         }
         Upstream {
             peers: peers.into_iter().map(|peer| peer.0.resolve()).collect(),
-            balance: self.balance,
+            protocol: self.protocol,
+            balance: self.balance.0.0,
             timeout: self.timeout,
             attempts: self.attempts,
             keepalive: self.keepalive,
@@ -159,6 +184,38 @@ impl Shorthand for RawPeer {
             address: Located::new(address, text.span),
             weight: weight(),
         })
+    }
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(from = "RawHash")]
+struct RawBalance(#[schemars(with = "RawHash")] Balance);
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawHash {
+    /// The attribute whose value chooses the peer.
+    hash: Text<AttributeName>,
+}
+
+impl From<RawHash> for RawBalance {
+    fn from(raw: RawHash) -> Self {
+        let attribute = raw.hash.0.0;
+        Self(Balance::Hash { attribute })
+    }
+}
+
+impl Shorthand for RawBalance {
+    const EXPECTED: &'static str = "\"round-robin\" or a table such as { hash = \"tenant\" }";
+
+    fn expand(text: Located<String>) -> Result<Self, Invalid> {
+        match text.value.as_str() {
+            "round-robin" => Ok(Self(Balance::RoundRobin)),
+            other => Err(Invalid::new(
+                format!("unknown value `{other}`"),
+                format!("expected {}", Self::EXPECTED),
+            )),
+        }
     }
 }
 

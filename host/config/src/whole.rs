@@ -5,18 +5,25 @@ use std::fmt;
 use crate::error::Invalid;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Unexpected, Visitor};
-use serde::{Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serializer};
 
-/// Reads a whole number from `MIN` to `MAX`; for fields as `#[serde(with = "Whole::<1, 100>")]`.
-pub(crate) struct Whole<const MIN: u32, const MAX: u32 = { u32::MAX }>;
+/// Reads a whole number from `MIN` to `MAX`; for plain fields as `#[serde(with = "Whole::<1, 100>")]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Whole<const MIN: u32, const MAX: u32 = { u32::MAX }>(pub(crate) u32);
 
 impl<const MIN: u32, const MAX: u32> Whole<MIN, MAX> {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-        deserializer.deserialize_any(Self)
+        deserializer.deserialize_any(WholeVisitor::<MIN, MAX>)
     }
 
     pub(crate) fn serialize<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u32(*value)
+    }
+}
+
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Whole<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Whole::<MIN, MAX>::deserialize(deserializer).map(Self)
     }
 }
 
@@ -30,7 +37,9 @@ impl<const MIN: u32, const MAX: u32> JsonSchema for Whole<MIN, MAX> {
     }
 }
 
-impl<const MIN: u32, const MAX: u32> Visitor<'_> for Whole<MIN, MAX> {
+struct WholeVisitor<const MIN: u32, const MAX: u32>;
+
+impl<const MIN: u32, const MAX: u32> Visitor<'_> for WholeVisitor<MIN, MAX> {
     type Value = u32;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidegate_config::{
-    Address, Cache, Config, Errors, PeerAddress, Policy, Source, Span, Target, reference, schema,
+    Address, Balance, Cache, Config, Errors, FilesystemGrant, Kv, LimiterGrant, PeerAddress,
+    Policy, SecretSource, Source, Span, Target, UpstreamProtocol, reference, schema,
 };
 
 #[test]
@@ -50,9 +51,13 @@ fn the_reference_shows_the_defaults() {
     assert_eq!(config.limits, smallest.limits);
     assert_eq!(config.log, smallest.log);
     assert_eq!(config.admin, smallest.admin);
+    let mut shown = config.plugins.settings("other");
+    let default = smallest.plugins.settings("other");
+    shown.file.clone_from(&default.file);
+    assert_eq!(shown, default);
     assert_eq!(
-        config.plugins.settings("other").memory,
-        smallest.plugins.settings("other").memory
+        config.plugins.body_bytes_total,
+        smallest.plugins.body_bytes_total
     );
     assert_eq!(config.listeners[0].address, smallest.listeners[0].address);
 }
@@ -60,8 +65,9 @@ fn the_reference_shows_the_defaults() {
 #[test]
 fn the_reference_shows_examples_that_load() {
     // Each of them alone in the place of its comment, but for the sections that are commented out as a
-    // whole (alternatives to what is shown) and `mode` (for another kind of address).
-    let reference = reference();
+    // whole (alternatives to what is shown) and keys that do not stand beside what is shown.
+    let apart = ["mode", "username", "env", "command", "timeout = \"5s\""];
+    let reference = complete_reference();
     let lines: Vec<_> = reference.lines().collect();
     let mut commented = false;
     for (index, line) in lines.iter().enumerate() {
@@ -71,9 +77,12 @@ fn the_reference_shows_examples_that_load() {
         let example = line
             .strip_prefix('#')
             .filter(|rest| rest.starts_with(char::is_alphabetic));
-        let Some(example) = example.filter(|key| !commented && !key.starts_with("mode")) else {
+        let Some(example) = example.filter(|_| !commented) else {
             continue;
         };
+        if apart.iter().any(|key| example.starts_with(key)) {
+            continue;
+        }
         let mut lines = lines.clone();
         lines[index] = example;
         parse(&lines.join("\n")).unwrap_or_else(|errors| panic!("{errors}"));
@@ -94,6 +103,33 @@ fn the_reference_shows_alternatives_that_load() {
             .collect();
         parse(&format!("{head}\n[route.{name}]\n{lines}"))
             .unwrap_or_else(|errors| panic!("{errors}"));
+    }
+}
+
+#[test]
+fn the_reference_shows_sources_of_secrets_that_load() {
+    let file = "file = \"/run/secrets/token\"\n";
+    let reference = complete_reference();
+    let line = |key: &str| {
+        let line = reference.lines().find_map(|line| {
+            line.strip_prefix('#')
+                .filter(|line| line.starts_with(&format!("{key} = ")))
+        });
+        format!("{}\n", line.unwrap())
+    };
+    let shown = [
+        reference.replace(file, &line("env")),
+        reference.replace(
+            file,
+            &(line("command") + "refresh = \"1m\"\ntimeout = \"5s\"\n"),
+        ),
+        reference
+            .replace("#username", "username")
+            .replace("#password", "password"),
+    ];
+    for text in shown {
+        assert_ne!(text, reference);
+        parse(&text).unwrap_or_else(|errors| panic!("{errors}"));
     }
 }
 
@@ -138,6 +174,130 @@ fn every_key_is_understood() {
     assert_eq!(app.timeout.connect, Duration::from_secs(1));
     assert_eq!(app.timeout.idle, Duration::from_secs(50));
     assert_eq!(app.attempts, 3);
+    assert_eq!(app.protocol, UpstreamProtocol::Http2);
+    let by_tenant = Balance::Hash {
+        attribute: "tenant".to_owned(),
+    };
+    assert_eq!(app.balance, by_tenant);
+    assert_eq!(config.log.access_attributes, ["jwt.sub", "tenant"]);
+    assert_eq!(config.admin.metrics_attributes, ["tenant"]);
+}
+
+#[test]
+fn stores_servers_and_secrets_are_resolved() {
+    let config = load(&valid("full.toml")).unwrap();
+    let small = Kv::Memory {
+        entries: 100,
+        bytes: 1 << 20,
+    };
+    let usual = Kv::Memory {
+        entries: 10_000,
+        bytes: 16 << 20,
+    };
+    assert_eq!(config.kv["small"], small);
+    assert_eq!(config.kv["usual"], usual);
+    assert_eq!(config.kv["shared"], Kv::Redis("main".to_owned()));
+    let main = &config.redis["main"];
+    assert_eq!(main.address.to_string(), "unix:/run/redis.sock");
+    assert_eq!(main.username.as_deref(), Some("tidegate"));
+    assert_eq!(main.password.as_deref(), Some("redis-password"));
+    assert_eq!((main.database, main.timeout), (3, Duration::from_secs(1)));
+    assert_eq!(
+        config.redis["other"].timeout,
+        Duration::from_millis(100),
+        "the default"
+    );
+    let folder = valid("full.toml").parent().unwrap().to_owned();
+    let file = SecretSource::File {
+        path: folder.join("token"),
+        refresh: Duration::from_secs(3600),
+    };
+    let command = SecretSource::Command {
+        argv: vec!["cat".to_owned(), "/run/password".to_owned()],
+        refresh: Duration::from_secs(60),
+        timeout: Duration::from_secs(1),
+    };
+    let env = SecretSource::Env("JWT_KEY".to_owned());
+    assert_eq!(config.secrets["token"].source, file);
+    assert_eq!(config.secrets["redis-password"].source, command);
+    assert_eq!(config.secrets["jwt-key"].source, env);
+    assert_eq!(at(&config, config.secrets["jwt-key"].span), "\"JWT_KEY\"");
+}
+
+#[test]
+fn a_plugin_may_use_what_it_and_all_are_allowed() {
+    let config = load(&valid("full.toml")).unwrap();
+    let other = config.plugins.settings("other").allow;
+    assert!(other.log && other.attributes);
+    assert!(!other.clock && !other.metrics);
+    assert_eq!(other.limiter, Some(LimiterGrant::Redis("main".to_owned())));
+    let jwt = config.plugins.settings("jwt").allow;
+    assert!(jwt.attributes && jwt.clock && jwt.crypto);
+    assert!(!jwt.log, "taken back");
+    assert_eq!(jwt.limiter, other.limiter, "`true` keeps where it is");
+    assert_eq!(jwt.kv, ["usual", "shared"]);
+    assert_eq!(jwt.secrets, ["jwt-key"]);
+    assert_eq!(jwt.upstreams, ["app"]);
+    let http: Vec<_> = jwt
+        .http
+        .iter()
+        .map(|grant| (grant.origin.to_string(), grant.private))
+        .collect();
+    let expected = [
+        ("https://issuer.example:443", false),
+        ("https://*.example.com:8443", false),
+        ("http://10.0.0.5:8080", true),
+    ];
+    assert_eq!(http, expected.map(|(origin, it)| (origin.to_owned(), it)));
+    let folder = valid("full.toml").parent().unwrap().to_owned();
+    assert_eq!(jwt.http[0].ca, Some(folder.join("ca.pem")));
+    assert_eq!(at(&config, jwt.http[2].span), "\"http://10.0.0.5:8080\"");
+    let data = FilesystemGrant {
+        host: folder.join("data"),
+        guest: "/data".to_owned(),
+        write: true,
+    };
+    assert_eq!(
+        jwt.filesystem,
+        [data],
+        "the own folder replaces that of all"
+    );
+    assert_eq!(
+        jwt.sockets,
+        ["10.0.0.1:6379", "[::1]:53"].map(|it| it.parse().unwrap())
+    );
+}
+
+#[test]
+fn what_is_allowed_has_a_place() {
+    let place = |text: &str| {
+        let head = "[[listener]]\naddress = \"[::]:0\"\n[[route]]\nrespond = { echo = true }\n";
+        let config = parse(&format!("{head}{text}")).unwrap();
+        let span = config.plugins.settings("a").allow_span;
+        span.map(|span| at(&config, span).to_owned())
+    };
+    assert_eq!(place(""), None);
+    assert_eq!(place("[plugin.a]"), Some("a".to_owned()));
+    let all = "[plugins]\nallow = [\"log\"]\n";
+    assert_eq!(place(all), Some("[\"log\"]".to_owned()));
+    let own = format!("{all}[plugin.a]\nallow = {{ log = false }}");
+    assert_eq!(place(&own), Some("{ log = false }".to_owned()));
+}
+
+#[test]
+fn lists_can_come_from_the_environment() {
+    let text = "[[listener]]\naddress = \"[::]:0\"\n[[route]]\nrespond = { echo = true }\n[kv.a]";
+    let env = [
+        ("TIDEGATE_PLUGINS_ALLOW", "{ log = true, kv = [\"a\"] }"),
+        ("TIDEGATE_LOG_ACCESS_ATTRIBUTES", "[\"tenant\"]"),
+    ];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::parse(Source::new("test.toml", text), env).unwrap();
+    let settings = config.plugins.settings("any");
+    assert!(settings.allow.log);
+    assert_eq!(settings.allow.kv, ["a"]);
+    assert_eq!(settings.allow_span, None, "the environment has no places");
+    assert_eq!(config.log.access_attributes, ["tenant"]);
 }
 
 #[test]
@@ -174,9 +334,16 @@ fn plugins_inherit_what_they_do_not_set() {
     assert_eq!(jwt.memory, 16 << 20);
     assert_eq!(jwt.on_failure.deadline, Policy::Open);
     assert_eq!(jwt.on_failure.trap, Policy::Closed);
+    assert_eq!(jwt.on_failure.over_limit, Policy::Open);
+    assert_eq!(jwt.wait, Duration::from_secs(1));
+    assert_eq!((jwt.body_bytes, jwt.http_calls), (4096, 8));
     let other = plugins.settings("other");
     assert_eq!(other.file, plugins.directory.join("other.wasm"));
     assert_eq!(other.memory, 16 << 20);
+    assert_eq!(other.wait, Duration::from_secs(2));
+    assert_eq!((other.body_bytes, other.http_calls), (64 << 10, 16));
+    assert_eq!(other.on_failure.over_limit, Policy::Closed);
+    assert_eq!(plugins.body_bytes_total, 8 << 20);
     assert_eq!(plugins.cache, Cache::Off);
 }
 
@@ -206,7 +373,10 @@ fn plugins_get_json_and_point_back_into_the_file() {
     let error = config
         .error(rules.locate("rules.1.name"), "unknown rule")
         .to_string();
-    assert!(error.contains("full.toml:54:49: unknown rule\n"), "{error}");
+    assert!(
+        error.contains("full.toml:111:49: unknown rule\n"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -279,6 +449,23 @@ fn load(path: &Path) -> Result<Config, Errors> {
 
 fn parse(text: &str) -> Result<Config, Errors> {
     Config::parse(Source::new("test.toml", text), [])
+}
+
+/// The reference with the sections that it leaves out, each as small as it can be.
+fn complete_reference() -> String {
+    [
+        "[kv.sessions]",
+        "[redis.main]",
+        "address = \"127.0.0.1:6379\"",
+        "[secret.token]",
+        "file = \"/run/secrets/token\"",
+    ]
+    .iter()
+    .fold(reference(), |text, line| {
+        let left_out = format!("\n#{line}\n");
+        assert!(text.contains(&left_out), "{line}");
+        text.replace(&left_out, &format!("\n{line}\n"))
+    })
 }
 
 fn owned((a, b): (&str, &str)) -> (String, String) {

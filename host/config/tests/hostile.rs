@@ -23,8 +23,9 @@ proptest! {
 }
 
 fn read(text: &str) {
-    let env = [("TIDEGATE_SERVER_THREADS".to_owned(), text.to_owned())];
-    for env in [vec![], env.to_vec()] {
+    let variables = ["TIDEGATE_SERVER_THREADS", "TIDEGATE_PLUGINS_ALLOW"];
+    let envs = variables.map(|name| vec![(name.to_owned(), text.to_owned())]);
+    for env in [vec![]].into_iter().chain(envs) {
         match Config::parse(Source::new("hostile.toml", text), env) {
             Ok(config) => {
                 for plugin in config.routes.iter().flat_map(|route| &route.plugins) {
@@ -63,6 +64,8 @@ fn edit() -> impl Strategy<Value = (usize, usize, String)> {
             "\"unix:\"",
             "[[route]]\n",
             "upstream",
+            "https://*.",
+            "kv = [\"usual\"]",
             "a.b.c = 1\n",
             ",",
             "0xFFFFFFFFFFFFFFFFFF",
