@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod kv;
 pub mod redis;
 pub mod secret;

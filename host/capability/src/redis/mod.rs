@@ -55,3 +55,40 @@ pub enum Error {
     #[error("redis `{name}` refuses: {reason}")]
     Refused { name: Arc<str>, reason: Arc<str> },
 }
+
+/// The beginning of the keys of one use, for example of one plugin in one store. Names cannot be chosen
+/// such that two uses share keys.
+pub(crate) fn prefix(root: &str, names: [&str; 2]) -> Vec<u8> {
+    let [first, second] = names.map(|name| name.replace('%', "%25").replace(':', "%3a"));
+    format!("{root}:{first}:{second}:").into_bytes()
+}
+
+/// A time to live in whole milliseconds, as Redis counts them: at least one, at most a thousand years.
+pub(crate) fn milliseconds(ttl: Duration) -> u64 {
+    const MAX: u64 = 1000 * 365 * 24 * 60 * 60 * 1000;
+    let rounded_up = ttl.as_nanos().div_ceil(1_000_000);
+    u64::try_from(rounded_up).unwrap_or(MAX).clamp(1, MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_of_different_names_are_different() {
+        let plain = prefix("tidegate", ["sessions", "jwt"]);
+        assert_eq!(plain, b"tidegate:sessions:jwt:");
+        let names = [["a", "b:c"], ["a:b", "c"], ["a%3ab", "c"], ["a", "b%3ac"]];
+        let mut all: Vec<_> = names.map(|names| prefix("x", names)).into();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), names.len());
+    }
+
+    #[test]
+    fn a_time_to_live_is_rounded_up_and_bounded() {
+        assert_eq!(milliseconds(Duration::ZERO), 1);
+        assert_eq!(milliseconds(Duration::from_nanos(1_000_001)), 2);
+        assert!(milliseconds(Duration::MAX) < i64::MAX as u64 / 1000);
+    }
+}
