@@ -5,3 +5,5 @@
 //! typed settings, bounds whatever a plugin asks of it, and answers with an error of its own.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod http;
