@@ -52,7 +52,7 @@ pub struct HttpGrant {
     pub origin: Origin,
     /// Whether it may be at a private, loopback or other special address.
     pub private: bool,
-    /// A file of PEM certificates that are trusted beside the usual authorities; absolute. Only with `https`.
+    /// A file of PEM certificates that are trusted instead of the usual authorities; absolute. Only with `https`.
     pub ca: Option<PathBuf>,
     /// Where it was written, for a file that turns out not to exist.
     pub span: Span,
@@ -161,7 +161,7 @@ pub(crate) struct RawHttpGrant {
     /// Whether it may be at a private, loopback or other special address.
     #[serde(default)]
     private: bool,
-    /// A file of PEM certificates that are trusted beside the usual authorities, relative to this file.
+    /// A file of PEM certificates that are trusted instead of the usual authorities, relative to this file.
     ca: Option<Located<PathBuf>>,
 }
 

@@ -287,7 +287,7 @@ pub(crate) struct RawPlugin {
     /// - kv, secrets, upstreams: names of sections, as in kv = ["sessions"].
     /// - http: origins that it may call, as in ["https://issuer.example", "https://*.example.com:8443"];
     ///   "*." is any name below. At a private address, { origin = "http://10.0.0.5:8080", private = true };
-    ///   with an authority beside the usual ones, { origin = "https://issuer.example", ca = "ca.pem" }.
+    ///   with an authority instead of the usual ones, { origin = "https://issuer.example", ca = "ca.pem" }.
     /// - filesystem: folders, as in [{ host = "data", guest = "/data", write = true }]; to read, without `write`.
     /// - sockets: addresses that it may connect to, as in ["10.0.0.1:6379"].
     #[schemars(example = serde_json::json!({

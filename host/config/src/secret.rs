@@ -56,7 +56,8 @@ pub(crate) struct RawSecret {
     /// Instead of `file`: the environment variable that holds it.
     #[schemars(example = &"APP_TOKEN")]
     env: Option<Located<String>>,
-    /// Instead of `file`: a program that writes it to its standard output, with its arguments.
+    /// Instead of `file`: a program that writes it to its standard output, with its arguments. No shell reads
+    /// them; one newline at the end is cut off.
     #[schemars(example = serde_json::json!(["vault", "read", "-field=token", "secret/app"]))]
     command: Option<Located<Vec<String>>>,
     /// How often it is read again (not with `env`).
