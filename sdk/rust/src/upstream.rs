@@ -28,8 +28,8 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`] where there is no such group, [`Error::Forbidden`] where it was not
-    /// granted.
+    /// [`Error::Forbidden`] where it was not granted, [`Error::InvalidName`] where it was and is not
+    /// there.
     pub fn peers(&self, group: &str) -> Result<Vec<String>, Error> {
         host::peers(group)
     }
@@ -38,8 +38,8 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`] where there is no such group, [`Error::Forbidden`] where it was not
-    /// granted.
+    /// [`Error::Forbidden`] where it was not granted, [`Error::InvalidName`] where it was and is not
+    /// there.
     pub fn choose_group(&mut self, group: &str) -> Result<(), Error> {
         host::choose_group(group)
     }

@@ -88,11 +88,13 @@ fn groups_are_chosen_where_they_exist_and_are_granted() {
     host.add_upstream("canary", &["192.0.2.20:80"]);
     host.add_upstream("inner", &["192.0.2.30:80"]);
     host.grant_upstream("canary");
+    host.grant_upstream("gone");
     let mut plugin = host.configure::<Steer>("{}").unwrap();
     for (group, asked, answer) in [
         ("canary", "canary", "Ok(())"),
         ("inner", "app", "forbidden"),
-        ("nowhere", "app", "invalid-name"),
+        ("nowhere", "app", "forbidden"),
+        ("gone", "app", "invalid-name"),
     ] {
         let mut exchange = Exchange::get("/").header("x-group", group);
         assert_eq!(plugin.on_upstream_choice(&mut exchange), Action::Proceed);

@@ -19,10 +19,10 @@ pub fn plugin(_attribute: TokenStream, item: TokenStream) -> TokenStream {
     })
 }
 
-fn expand(item: TokenStream) -> Result<TokenStream, &'static str> {
+fn expand(item: TokenStream) -> Result<TokenStream, String> {
     let mut tokens: Vec<TokenTree> = item.into_iter().collect();
     let Some(TokenTree::Group(body)) = tokens.pop() else {
-        return Err(EXPECTED);
+        return Err(EXPECTED.to_owned());
     };
     let target = target(&tokens).ok_or(EXPECTED)?;
     let present = Present::scan(&body);
@@ -33,11 +33,11 @@ fn expand(item: TokenStream) -> Result<TokenStream, &'static str> {
         .map(|phase| Ident::new(phase, Span::call_site()).into())
         .collect();
     if phases.is_empty() {
-        return Err("a plugin needs a phase: write `fn on_request` or `fn on_response`");
+        return Err("a plugin needs a phase: write `fn on_request`, for example".to_owned());
     }
     for (state, phase) in STATES {
         if present.has("type", state) && !present.has("fn", phase) {
-            return Err("a state needs the phase that it belongs to");
+            return Err(format!("`type {state}` is of no use without `fn {phase}`"));
         }
     }
 
@@ -95,7 +95,7 @@ impl Present {
     }
 }
 
-/// Constant texts of this file; they always parse.
+/// Texts of this file; they always parse.
 fn parse(text: &str) -> TokenStream {
     text.parse().unwrap_or_default()
 }

@@ -1,5 +1,6 @@
 //! Whole bodies through a plugin, in the mode that it asked for.
 
+use super::imports::response::is_bodiless;
 use super::phase::Phase;
 use super::{Exchange, Instance};
 use crate::{BodyAction, BodyMode, CutOff, Plugin, export};
@@ -53,10 +54,10 @@ impl<P: Plugin> Instance<P> {
         exchange: &mut Exchange,
         pieces: impl IntoIterator<Item = D>,
     ) -> BodyOutcome {
-        let mode = match exchange.status {
-            204 | 304 => BodyMode::None,
-            _ if exchange.request.method == "HEAD" => BodyMode::None,
-            _ => self.host.interest.response_body,
+        let mode = if exchange.request.method == "HEAD" || is_bodiless(exchange.status) {
+            BodyMode::None
+        } else {
+            self.host.interest.response_body
         };
         let direction = Direction::Response;
         self.pass(
@@ -147,12 +148,10 @@ impl Direction {
     }
 }
 
-/// An empty body is one empty piece.
+/// The pieces that are not empty; of an empty body, one that is.
 fn owned<D: AsRef<[u8]>>(pieces: impl IntoIterator<Item = D>) -> Vec<Vec<u8>> {
-    let mut pieces: Vec<Vec<u8>> = pieces
-        .into_iter()
-        .map(|piece| piece.as_ref().to_vec())
-        .collect();
+    let pieces = pieces.into_iter().map(|piece| piece.as_ref().to_vec());
+    let mut pieces: Vec<Vec<u8>> = pieces.filter(|piece| !piece.is_empty()).collect();
     if pieces.is_empty() {
         pieces.push(Vec::new());
     }

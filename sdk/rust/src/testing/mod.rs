@@ -1,7 +1,9 @@
 //! Run a plugin in a plain `cargo test`, against a host that lives in the test.
 //!
-//! [`Instance`] is a configured plugin with the host's lasting state: clock, limiter, log, metrics.
-//! [`Exchange`] is one request and its response. Both show afterwards what the plugin did:
+//! [`Instance`] is a configured plugin; it has one method for each phase. [`Exchange`] is one request
+//! and its response. Both show afterwards what the plugin did. [`Host`] is what the plugin runs in:
+//! upstreams, secrets, stores, answers of other servers, as the test sets them. A plugin that needs none
+//! of these is configured by itself:
 //!
 //! ```
 //! use std::time::Duration;
@@ -34,8 +36,10 @@
 //! assert_eq!(once.on_request(&mut Exchange::get("/")), Action::Proceed);
 //! ```
 //!
-//! The fake host keeps the contract's rules that a plugin can run into: which calls fit which
-//! phase, which names and values HTTP allows, which fields are the proxy's own.
+//! This host keeps the contract's rules that a plugin can run into: which calls fit which phase, which
+//! names and values HTTP allows, which fields are the proxy's own. What the operator grants without a
+//! name (`log`, `clock` and so on) is granted. Time stands still until a test lets it
+//! [pass](Instance::advance).
 
 mod body;
 mod bucket;

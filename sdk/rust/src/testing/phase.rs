@@ -37,7 +37,10 @@ impl Phase {
     }
 
     pub(super) fn skips_request_body(self) -> bool {
-        matches!(self, Self::RequestHead | Self::RequestBody { .. })
+        matches!(
+            self,
+            Self::RequestHead | Self::RequestBody { .. } | Self::UpstreamChoice
+        )
     }
 
     /// There is a response's head.
@@ -60,7 +63,7 @@ impl Phase {
     }
 
     pub(super) fn skips_response_body(self) -> bool {
-        matches!(self, Self::ResponseHead | Self::ResponseBody { .. })
+        matches!(self, Self::ResponseHead | Self::ResponseBody { .. }) || self.skips_request_body()
     }
 
     /// Nothing of a response was sent.

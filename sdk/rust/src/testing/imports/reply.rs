@@ -3,6 +3,7 @@
 use super::super::call::{Current, with};
 use super::super::fields;
 use super::super::phase::Phase;
+use super::response::is_bodiless;
 use crate::log::Level;
 use crate::{Error, Reply};
 
@@ -11,10 +12,13 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) fn set(status: u16, headers: &[(String, Vec<u8>)], body: &[u8]) -> Result<(), Error> {
     give(|current| {
+        let mut reply = head(current, status, headers)?;
         if body.len() > BODY_BYTES_MAX {
+            return Err(Error::LimitReached);
+        }
+        if !body.is_empty() && (is_bodiless(status) || status == 205) {
             return Err(Error::InvalidArgument);
         }
-        let mut reply = head(current, status, headers)?;
         reply.body = body.to_vec();
         Ok(reply)
     })
@@ -22,7 +26,12 @@ pub(crate) fn set(status: u16, headers: &[(String, Vec<u8>)], body: &[u8]) -> Re
 
 /// The plugin's type says nothing of its exports here, so that `unavailable` does not happen.
 pub(crate) fn begin(status: u16, headers: &[(String, Vec<u8>)]) -> Result<(), Error> {
-    give(|current| head(current, status, headers))
+    give(|current| {
+        if is_bodiless(status) {
+            return Err(Error::InvalidArgument);
+        }
+        head(current, status, headers)
+    })
 }
 
 fn head(current: &mut Current, status: u16, headers: &[(String, Vec<u8>)]) -> Result<Reply, Error> {

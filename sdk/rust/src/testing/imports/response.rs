@@ -13,7 +13,8 @@ pub(crate) fn status() -> Result<u16, Error> {
 pub(crate) fn set_status(status: u16) -> Result<(), Error> {
     with(|current| {
         let current = current.only(Phase::edits_response)?;
-        if !(200..=599).contains(&status) {
+        let old = current.exchange.status;
+        if !(200..=599).contains(&status) || is_bodiless(old) != is_bodiless(status) {
             return Err(Error::InvalidArgument);
         }
         current.exchange.status = status;
@@ -53,6 +54,11 @@ pub(crate) fn edit_headers(edits: &[Edit]) -> Result<(), Error> {
         let current = current.only(Phase::edits_response)?;
         current.exchange.response.edit_all(edits)
     })
+}
+
+/// Whether a response with this status never has a body (RFC 9110 §6.4.1).
+pub(in crate::testing) fn is_bodiless(status: u16) -> bool {
+    matches!(status, 204 | 304)
 }
 
 fn read<R>(work: impl FnOnce(&Fields) -> R) -> Result<R, Error> {

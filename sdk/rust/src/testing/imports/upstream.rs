@@ -58,13 +58,13 @@ pub(crate) fn attempt() -> Result<u32, Error> {
     })
 }
 
-/// The route's own group may be asked, others where they were granted.
+/// The route's own group may be asked, others where they were granted. Which others there are is
+/// nothing that a plugin finds out by trying.
 fn peers_of<'a>(current: &'a Current, group: &str) -> Result<&'a [String], Error> {
     let host = &current.host;
-    let peers = host.upstreams.get(group).ok_or(Error::InvalidName)?;
-    if group == current.exchange.route_upstream || host.granted_upstreams.contains(group) {
-        Ok(peers)
-    } else {
-        Err(Error::Forbidden)
+    if group != current.exchange.route_upstream && !host.granted_upstreams.contains(group) {
+        return Err(Error::Forbidden);
     }
+    let peers = host.upstreams.get(group);
+    Ok(peers.ok_or(Error::InvalidName)?)
 }
