@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod crypto;
 pub mod http;
 pub mod kv;
 pub mod redis;

@@ -7,6 +7,7 @@ use super::request::RequestHead;
 use super::transport::Pool;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -33,8 +34,8 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
-/// The head of a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The head of a response. Its fields may hold secrets and are not shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ResponseHead {
     /// The final status: interim ones (1xx) are passed over.
     pub status: StatusCode,
@@ -42,13 +43,30 @@ pub struct ResponseHead {
     pub headers: HeaderMap,
 }
 
-/// A response with its body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A response with its body. Only its status and size are shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Response {
     /// Its head.
     pub head: ResponseHead,
     /// Its body, with what transfer coding added taken off. Content codings stay.
     pub body: Bytes,
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResponseHead({})", self.status)
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Response({}, {} bytes)",
+            self.head.status,
+            self.body.len()
+        )
+    }
 }
 
 impl Default for Timeouts {
@@ -65,7 +83,7 @@ impl Client {
         granted.sort_by_cached_key(|(grant, _)| grant.rank());
         Client(Arc::new(Inner {
             granted,
-            calls: Arc::new(Semaphore::new(calls)),
+            calls: Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))),
         }))
     }
 

@@ -63,15 +63,17 @@ impl Failure {
             }
             cause = error.source();
         }
-        Failure::Protocol(origin.into(), innermost(error).to_string())
+        Failure::Protocol(origin.into(), innermost(error))
     }
 }
 
-/// The error at the end of the chain, which says most.
-fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    let mut error = error;
+/// What the error at the end of the chain says, which is most. A server can put a text into it.
+fn innermost(mut error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error
+    error.to_string().chars().take(WHY_CHARS_MAX).collect()
 }
+
+/// Characters of a reason that a server may have had a part in.
+const WHY_CHARS_MAX: usize = 200;

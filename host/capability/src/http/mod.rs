@@ -8,7 +8,8 @@
 //! - Names are resolved here. One address that is not public forbids the name, unless the grant says
 //!   `private`; the connection goes to an address that was checked, so that a second answer of the name
 //!   server cannot change it.
-//! - Connections are shared only between grants of the same [trust](grant::Trust).
+//! - Connections are shared only between grants of the same trust: private or not, and by which
+//!   certificates.
 //! - Redirects are returned, not followed. Environment variables that name proxies are not read.
 //! - `host` and the fields that frame a message follow from the rest and cannot be set.
 

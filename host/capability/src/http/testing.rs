@@ -100,7 +100,7 @@ impl Server {
     }
 
     /// Wait until no connection is open.
-    pub(crate) async fn is_left(&mut self) {
+    pub(crate) async fn all_closed(&mut self) {
         self.open.wait_for(|open| *open == 0).await.unwrap();
     }
 }

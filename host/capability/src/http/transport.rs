@@ -71,8 +71,8 @@ impl Transport {
     pub fn new(settings: Settings) -> Transport {
         Transport(Arc::new(Inner {
             platform_roots: Arc::new(platform_roots()),
-            connections: Arc::new(Semaphore::new(settings.connections)),
-            lookups: Arc::new(Semaphore::new(settings.lookups)),
+            connections: places(settings.connections),
+            lookups: places(settings.lookups),
             settings,
             pools: Mutex::default(),
         }))
@@ -129,6 +129,10 @@ impl Transport {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .build(connector)
     }
+}
+
+fn places(count: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
 }
 
 fn platform_roots() -> RootCertStore {
