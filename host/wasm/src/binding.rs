@@ -106,7 +106,8 @@ impl Binding {
         }
         let kinds = Waits {
             wasi: imports.wasi(),
-            ..Waits::default()
+            kv: imports.uses("kv") && granted.kv_waits(),
+            limiter: false,
         };
         let waits = kinds != Waits::default() || imports.waiting().is_some();
         let linker = shared.linkers.get(kinds).map_err(StartError::from)?;

@@ -4,6 +4,7 @@
     reason = "guests make values that the host only reads, and the other way round"
 )]
 
+use tidegate_capability::crypto::Hash;
 use tidegate_chain::{Edit, Refusal, Value};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
@@ -214,4 +215,135 @@ pub(crate) struct WitOutcome {
     pub(crate) full_after: u64,
     #[component(name = "retry-after")]
     pub(crate) retry_after: u64,
+}
+
+/// `http-client.request`.
+#[derive(Clone, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitHttpRequest {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) headers: Vec<WitField>,
+    pub(crate) timeout: Option<u64>,
+}
+
+/// `http-client.response`.
+#[derive(Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct WitHttpResponse {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<WitField>,
+}
+
+/// `http-client.failure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub(crate) enum WitHttpFailure {
+    #[component(name = "forbidden")]
+    Forbidden,
+    #[component(name = "invalid-request")]
+    InvalidRequest,
+    #[component(name = "unresolved")]
+    Unresolved,
+    #[component(name = "unreachable")]
+    Unreachable,
+    #[component(name = "tls")]
+    Tls,
+    #[component(name = "timeout")]
+    Timeout,
+    #[component(name = "too-large")]
+    TooLarge,
+    #[component(name = "protocol")]
+    Protocol,
+    #[component(name = "limit-reached")]
+    LimitReached,
+    #[component(name = "closed")]
+    Closed,
+    #[component(name = "wrong-phase")]
+    WrongPhase,
+}
+
+/// `crypto.hash`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+pub(crate) enum WitHash {
+    #[component(name = "sha1")]
+    Sha1,
+    #[component(name = "sha256")]
+    Sha256,
+    #[component(name = "sha384")]
+    Sha384,
+    #[component(name = "sha512")]
+    Sha512,
+}
+
+impl From<WitHash> for Hash {
+    fn from(hash: WitHash) -> Hash {
+        match hash {
+            WitHash::Sha1 => Hash::Sha1,
+            WitHash::Sha256 => Hash::Sha256,
+            WitHash::Sha384 => Hash::Sha384,
+            WitHash::Sha512 => Hash::Sha512,
+        }
+    }
+}
+
+/// `crypto.key`.
+#[derive(Clone, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum WitKey {
+    #[component(name = "bytes")]
+    Bytes(Vec<u8>),
+    #[component(name = "secret")]
+    Secret(u32),
+}
+
+/// `crypto.keys`.
+#[derive(Clone, ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum WitKeys {
+    #[component(name = "jwks")]
+    Jwks(String),
+    #[component(name = "pem")]
+    Pem(String),
+    #[component(name = "shared")]
+    Shared(WitKey),
+}
+
+/// `crypto.key-url`.
+#[derive(Clone, ComponentType, Lift)]
+#[component(record)]
+pub(crate) struct WitKeyUrl {
+    pub(crate) url: String,
+    pub(crate) refresh: u64,
+    pub(crate) stale: u64,
+}
+
+/// `crypto.jws`.
+#[derive(Clone, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct WitJws {
+    pub(crate) header: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// `crypto.jws-error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(enum)]
+#[repr(u8)]
+pub(crate) enum WitJwsError {
+    #[component(name = "malformed")]
+    Malformed,
+    #[component(name = "algorithm")]
+    Algorithm,
+    #[component(name = "unknown-key")]
+    UnknownKey,
+    #[component(name = "signature")]
+    Signature,
+    #[component(name = "unavailable")]
+    Unavailable,
+    #[component(name = "invalid-keys")]
+    InvalidKeys,
 }

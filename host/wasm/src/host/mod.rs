@@ -4,14 +4,18 @@
 mod attributes;
 mod body;
 mod clock;
+mod crypto;
 mod heads;
+mod http_client;
 mod interest;
+mod kv;
 mod limiter;
 pub(crate) mod log;
 mod metrics;
 mod outcome;
 mod random;
 mod reply;
+mod secrets;
 mod upstream;
 mod wasi;
 
@@ -43,6 +47,9 @@ pub(crate) struct Host {
     body_bytes: usize,
     /// Whether it exports `on-reply-body`.
     gives_reply_bodies: bool,
+    /// Names of secrets, by handle.
+    opened: Vec<String>,
+    calls: http_client::Calls,
     namespace: Arc<Namespace>,
     version: Arc<str>,
     start: Instant,
@@ -103,7 +110,7 @@ impl Linkers {
     }
 }
 
-fn link(linker: &mut Linker<Host>, _waits: Waits) -> wasmtime::Result<()> {
+fn link(linker: &mut Linker<Host>, waits: Waits) -> wasmtime::Result<()> {
     linker.instance(&interface("types"))?;
     heads::link_request(&mut linker.instance(&interface("request"))?)?;
     heads::link_response(&mut linker.instance(&interface("response"))?)?;
@@ -117,6 +124,10 @@ fn link(linker: &mut Linker<Host>, _waits: Waits) -> wasmtime::Result<()> {
     metrics::link(&mut linker.instance(&interface("metrics"))?)?;
     clock::link(&mut linker.instance(&interface("clock"))?)?;
     random::link(&mut linker.instance(&interface("random"))?)?;
+    secrets::link(&mut linker.instance(&interface("secrets"))?)?;
+    kv::link(&mut linker.instance(&interface("kv"))?, waits.kv)?;
+    http_client::link(&mut linker.instance(&interface("http-client"))?)?;
+    crypto::link(&mut linker.instance(&interface("crypto"))?)?;
     limiter::link(&mut linker.instance(&interface("limiter"))?)?;
     interest::link(&mut linker.instance(&interface("interest"))?)
 }
@@ -171,9 +182,16 @@ impl Host {
             capabilities: origin.capabilities.clone(),
             body_bytes: origin.body_bytes,
             gives_reply_bodies: origin.gives_reply_bodies,
+            opened: Vec::new(),
+            calls: http_client::Calls::default(),
             start: *start,
             series: HashMap::new(),
         }
+    }
+
+    /// A call is over: what it began and left behind ends with it.
+    pub(crate) fn end_call(&mut self) {
+        self.calls = http_client::Calls::default();
     }
 
     /// Nanoseconds since the runtime was made.
