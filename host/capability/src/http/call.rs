@@ -39,6 +39,8 @@ pub struct Call {
     origin: Arc<str>,
     idle: Duration,
     upload: Option<Sender<Bytes, Cancelled>>,
+    /// Whether a piece of the body was given up, so that what was sent is not the whole.
+    torn: bool,
     progress: Progress,
     /// Its place under the bound on calls.
     _place: OwnedSemaphorePermit,
@@ -81,12 +83,14 @@ impl Call {
             origin,
             idle: timeouts.idle,
             upload,
+            torn: false,
             progress: Progress::Head(AbortOnDropHandle::new(response)),
             _place: place,
         }
     }
 
-    /// Send a piece of the request's body. Waits while the server does not take it.
+    /// Send a piece of the request's body. Waits while the server does not take it; who waits no longer
+    /// can only drop the call.
     ///
     /// # Errors
     /// The call has failed, which is said here already; or the server wants no more, and
@@ -101,29 +105,39 @@ impl Call {
         if data.is_empty() {
             return Ok(());
         }
-        match timeout(self.idle, upload.send_data(data)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => match self.arrive().await {
-                Some(Err(failure)) => Err(failure.clone()),
-                _ => Err(Failure::Closed),
-            },
-            Err(_) => Err(Failure::Timeout(
-                self.origin.to_string(),
-                "progress of the body",
-            )),
+        if std::mem::replace(&mut self.torn, true) {
+            return Err(Failure::Closed);
+        }
+        let Ok(sent) = timeout(self.idle, upload.send_data(data)).await else {
+            let origin = self.origin.to_string();
+            return Err(Failure::Timeout(origin, "progress of the body"));
+        };
+        self.torn = false;
+        if sent.is_ok() {
+            return Ok(());
+        }
+        match self.arrive().await {
+            Some(Err(failure)) => Err(failure.clone()),
+            _ => Err(Failure::Closed),
         }
     }
 
     /// End the request's body and wait for the head of the response. Only once.
     ///
     /// # Errors
-    /// There is no response, or not in time.
+    /// There is no response, or not in time; or [`write`](Call::write) has failed for want of time.
     pub async fn finish(&mut self) -> Result<ResponseHead, Failure> {
+        if self.torn {
+            return Err(Failure::Closed);
+        }
         self.upload = None;
         self.arrive().await;
-        let Progress::Arrived(arrived) = std::mem::replace(&mut self.progress, Progress::Failed)
-        else {
-            return Err(Failure::Closed);
+        let arrived = match std::mem::replace(&mut self.progress, Progress::Failed) {
+            Progress::Arrived(arrived) => arrived,
+            later => {
+                self.progress = later;
+                return Err(Failure::Closed);
+            }
         };
         let (head, body) = arrived?.into_parts();
         self.progress = Progress::Body(body);

@@ -14,10 +14,10 @@ async fn both_bodies_can_be_streamed() {
     assert_eq!(call.read().await, Err(Failure::Closed), "not finished yet");
     let head = call.finish().await.unwrap();
     assert_eq!(head.status, StatusCode::OK);
+    assert_eq!(call.finish().await, Err(Failure::Closed), "only once");
     let body = call.read_to_end(MIB).await.unwrap();
     assert!(body.ends_with(b"one two"), "{body:?}");
     assert_eq!(call.read().await, Ok(None));
-    assert_eq!(call.finish().await, Err(Failure::Closed));
     assert!(call.write("x".into()).await.is_err());
 }
 
@@ -79,19 +79,23 @@ async fn a_large_request_is_streamed() {
         .start(post(&server.url("/")), Timeouts::default())
         .unwrap();
     let piece = Bytes::from(vec![b'x'; 64 << 10]);
-    let mut written = 0;
-    while let Ok(wrote) = timeout(SOON, call.write(piece.clone())).await {
+    let (mut written, mut blocked) = (0, false);
+    while written < 64 * MIB {
+        let mut write = std::pin::pin!(call.write(piece.clone()));
+        let wrote = match timeout(SOON, &mut write).await {
+            Ok(wrote) => wrote,
+            Err(_) => {
+                blocked = true;
+                gate.notify_one();
+                write.await
+            }
+        };
         wrote.unwrap();
         written += piece.len();
         assert!(
-            written <= 16 * MIB,
+            blocked || written <= 16 * MIB,
             "somebody holds what the server does not read"
         );
-    }
-    gate.notify_one();
-    while written < 64 * MIB {
-        call.write(piece.clone()).await.unwrap();
-        written += piece.len();
     }
     call.finish().await.unwrap();
     assert_eq!(call.read_to_end(MIB).await.unwrap(), written.to_string());
@@ -124,6 +128,42 @@ async fn a_cancelled_call_closes_its_connection() {
         "the server took a half for the whole"
     );
     server.all_closed().await;
+}
+
+/// What was given up half-way must not be ended as if it were the whole.
+#[tokio::test]
+async fn a_body_that_is_not_taken_times_out() {
+    let (ended, mut end) = tokio::sync::mpsc::channel(1);
+    let gate = Arc::new(Notify::new());
+    let opened = gate.clone();
+    let server = Server::start(move |request| {
+        let (ended, gate) = (ended.clone(), opened.clone());
+        async move {
+            gate.notified().await;
+            let whole = request.into_body().collect().await;
+            ended.send(whole.is_ok()).await.unwrap();
+            reply(200, "")
+        }
+    })
+    .await;
+    let timeouts = Timeouts {
+        idle: SOON,
+        ..Timeouts::default()
+    };
+    let mut call = granted(&server)
+        .start(post(&server.url("/")), timeouts)
+        .unwrap();
+    let piece = Bytes::from(vec![b'x'; MIB]);
+    let mut wrote = Ok(());
+    while wrote.is_ok() {
+        wrote = call.write(piece.clone()).await;
+    }
+    assert!(matches!(wrote, Err(Failure::Timeout(..))), "{wrote:?}");
+    assert_eq!(call.write(piece).await, Err(Failure::Closed));
+    assert_eq!(call.finish().await, Err(Failure::Closed));
+    gate.notify_one();
+    drop(call);
+    assert_eq!(end.recv().await, Some(false));
 }
 
 #[tokio::test]
