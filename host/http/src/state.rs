@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_chain::{Budget, Chain, Groups, HeadLimits, Reply};
+use tidegate_chain::{Budget, Chain, Groups, HeadLimits, Plugin, Reply};
 use tidegate_route::Table;
 
 /// Everything that a request reads.
@@ -24,6 +24,13 @@ pub struct State {
     pub groups: Arc<Groups>,
     /// What bodies of all exchanges may hold back together.
     pub held: Arc<Budget>,
+}
+
+impl State {
+    /// The plugins of all routes.
+    pub fn plugins(&self) -> impl Iterator<Item = &Arc<dyn Plugin>> {
+        self.routes.values().flat_map(|route| route.chain.plugins())
+    }
 }
 
 /// What a request needs to know of its listener.

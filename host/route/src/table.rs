@@ -50,6 +50,11 @@ impl<T> Table<T> {
         Self { routes, hosts }
     }
 
+    /// Everything that requests can be sent to, in the order of the file.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.routes.iter().map(|(_, value)| value)
+    }
+
     /// Finds the route of a request. Allocates only where several regexes stand in one host, or the
     /// query has escapes and a route asks for it.
     pub fn lookup(&self, request: &Request<'_>) -> Option<&T> {

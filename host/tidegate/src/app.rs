@@ -3,6 +3,7 @@
 
 use crate::admin::{self, Status};
 use crate::assemble;
+use crate::grants::Grants;
 use crate::library::Library;
 use crate::listeners::Listeners;
 use crate::shutdown::{Request, Signals};
@@ -19,8 +20,9 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::{Error, Result};
 use prometheus::Registry;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use tidegate_chain::Budget;
 use tidegate_config::{Cache, Config, Errors};
 use tidegate_http::{AccessLog, Context, Metrics, Server, State, phase};
 use tidegate_wasm::{Options, Runtime};
@@ -129,6 +131,8 @@ pub struct Parts {
     pub metrics: Metrics,
     pub runtime: Arc<Runtime>,
     pub library: Library,
+    pub grants: Grants,
+    held: Mutex<Option<(usize, Arc<Budget>)>>,
 }
 
 /// The proxy while it runs.
@@ -168,7 +172,30 @@ impl Parts {
             registry,
             metrics,
             runtime,
+            grants: Grants::new(),
+            held: Mutex::default(),
         })
+    }
+
+    /// What bodies may hold back together: one budget for all states with the same bound.
+    pub(crate) fn held(&self, bytes: usize) -> Arc<Budget> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*held {
+            Some((of, budget)) if *of == bytes => budget.clone(),
+            _ => {
+                let budget = Budget::new(bytes);
+                *held = Some((bytes, budget.clone()));
+                budget
+            }
+        }
+    }
+
+    /// A state is the running one from now on.
+    pub(crate) fn start(&self, state: &State) {
+        self.grants.refresh();
+        for plugin in state.plugins() {
+            plugin.clone().start();
+        }
     }
 
     /// Build the whole state that a configuration describes.
@@ -227,6 +254,7 @@ impl App {
             admin,
             connections,
         };
+        app.parts.start(&app.state.load());
         app.watch(&config);
         app.status.ready(true);
         tracing::info!("ready");

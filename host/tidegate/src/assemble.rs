@@ -2,27 +2,29 @@
 //! made here, and what is wrong with them is reported at its place in the file.
 
 use crate::app::Parts;
+use crate::grants::{self, Prepared};
 use http::{HeaderName, Method};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tidegate_chain::{Chain, HeadLimits, OnFailure, Plugin, Policy, Reply};
+use tidegate_chain::{Chain, Groups, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
     Limits, ListenerState, Peer, PeerAddress, Redirect, Route, State, Target, Timeouts, Upstream,
 };
 use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
-use tidegate_wasm::{BindError, Binding, PluginVersion, Settings};
+use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
 
 /// Build the state.
 pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Errors> {
     let mut errors = Vec::new();
+    let prepared = parts.grants.prepare(config).await?;
     let upstreams = upstreams(config, parts, &mut errors).await;
     let mut routes = Vec::with_capacity(config.routes.len());
     for route in &config.routes {
         let matcher = matcher(config, route, &mut errors);
-        let chain = chain(config, route, parts, &mut errors).await;
+        let chain = chain(config, route, parts, &prepared, &mut errors).await;
         let Some(target) = target(&route.target, &upstreams) else {
             continue;
         };
@@ -40,6 +42,12 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
         routes: Table::build(routes),
         limits: limits(&config.limits),
         listeners: listeners(config),
+        groups: Arc::new(groups(&upstreams)),
+        upstreams: upstreams
+            .into_values()
+            .map(|upstream| (upstream.name.clone(), upstream))
+            .collect(),
+        held: parts.held(size(config.plugins.body_bytes_total)),
     })
 }
 
@@ -120,11 +128,12 @@ async fn chain(
     config: &Config,
     route: &config::Route,
     parts: &Parts,
+    prepared: &Prepared,
     errors: &mut Vec<Error>,
 ) -> Chain {
     let mut plugins: Vec<Arc<dyn Plugin>> = Vec::new();
     for used in &route.plugins {
-        match plugin(config, used, parts).await {
+        match plugin(config, used, parts, prepared).await {
             Ok(binding) => plugins.push(binding),
             Err(more) => errors.extend(more),
         }
@@ -139,6 +148,7 @@ async fn plugin(
     config: &Config,
     used: &PluginUse,
     parts: &Parts,
+    prepared: &Prepared,
 ) -> Result<Arc<Binding>, Vec<Error>> {
     let name = &used.name;
     let settings = config.plugins.settings(&name.value);
@@ -152,7 +162,7 @@ async fn plugin(
                 None => error,
             }]
         })?;
-    bind(config, used, &version, parts).await
+    bind(config, used, &version, parts, prepared).await
 }
 
 /// Give a version of a plugin the configuration of one of its uses.
@@ -161,11 +171,14 @@ pub(crate) async fn bind(
     used: &PluginUse,
     version: &Arc<PluginVersion>,
     parts: &Parts,
+    prepared: &Prepared,
 ) -> Result<Arc<Binding>, Vec<Error>> {
-    let settings = config.plugins.settings(&used.name.value);
+    let name = &*used.name.value;
+    let settings = config.plugins.settings(name);
+    let granted = parts.grants.of(name, &settings, config, prepared)?;
     let bound = parts
         .runtime
-        .bind(version, used.config.json(), &plugin_settings(&settings))
+        .bind(version, used.config.json(), &plugin_settings(&settings, granted))
         .await;
     bound.map_err(|error| match error {
         BindError::Configuration(mistakes) => mistakes
@@ -176,6 +189,7 @@ pub(crate) async fn bind(
                 config.error(span, text)
             })
             .collect(),
+        BindError::NotAllowed(word) => vec![not_allowed(config, used, &settings, version, &word)],
         BindError::Failure(failure) => {
             let text = format!(
                 "plugin `{}` failed while it was configured: {failure}",
@@ -186,19 +200,57 @@ pub(crate) async fn bind(
     })
 }
 
-fn plugin_settings(settings: &PluginSettings) -> Settings {
+/// The plugin imports what it was not granted; says what to write.
+fn not_allowed(
+    config: &Config,
+    used: &PluginUse,
+    settings: &PluginSettings,
+    version: &PluginVersion,
+    word: &str,
+) -> Error {
+    let name = &used.name.value;
+    let span = settings.allow_span.unwrap_or(used.name.span);
+    let text = format!("plugin `{name}` imports `{word}`, which it is not allowed");
+    let granted: Vec<&str> = grants::words(&settings.allow).collect();
+    let missing = version.imports().capabilities();
+    let missing: Vec<&str> = missing.filter(|word| !granted.contains(word)).collect();
+    let plain = missing.iter().filter(|word| !grants::has_parameters(word));
+    let plain: Vec<String> = plain.map(|word| format!("\"{word}\"")).collect();
+    let mut help = match plain.is_empty() {
+        true => String::new(),
+        false => format!(
+            "if that is right, write `allow = [{}]` into [plugin.{name}]",
+            plain.join(", ")
+        ),
+    };
+    for word in missing.iter().filter(|word| grants::has_parameters(word)) {
+        let example = grants::example(word);
+        help += match help.is_empty() {
+            true => "if that is right, write ",
+            false => ", and ",
+        };
+        help += &format!("`allow = {{ {example} }}`");
+    }
+    config.error(span, text).with_help(help)
+}
+
+fn plugin_settings(settings: &PluginSettings, capabilities: Arc<Capabilities>) -> Settings {
     let policy = |policy| match policy {
         config::Policy::Closed => OnFailure::Closed,
         config::Policy::Open => OnFailure::Open,
     };
     Settings {
         deadline: settings.deadline,
+        wait: settings.wait,
         memory: size(settings.memory),
+        body_bytes: size(settings.body_bytes),
+        capabilities,
         policy: Policy {
             trap: policy(settings.on_failure.trap),
             deadline: policy(settings.on_failure.deadline),
             memory: policy(settings.on_failure.memory),
             error: policy(settings.on_failure.error),
+            over_limit: policy(settings.on_failure.over_limit),
         },
     }
 }
@@ -220,7 +272,12 @@ async fn upstreams<'a>(
         let shared = Arc::from(name.as_str());
         // Without peers, each has its own error.
         let keeps = upstream.keepalive > 0;
-        let built = Upstream::new(&shared, peers, upstream.attempts, keeps, &parts.metrics);
+        let hash_by = match &upstream.balance {
+            config::Balance::RoundRobin => None,
+            config::Balance::Hash { attribute } => Some(attribute.as_str().into()),
+        };
+        let (attempts, metrics) = (upstream.attempts, &parts.metrics);
+        let built = Upstream::new(&shared, peers, attempts, keeps, hash_by, metrics);
         if let Ok(built) = built {
             all.insert(name.as_str(), Arc::new(built));
         }
@@ -249,9 +306,10 @@ async fn peers_of(peer: &config::Peer, upstream: &config::Upstream) -> Result<Ve
         idle: timeout.idle,
     };
     let name = peer.address.to_string();
+    let http2 = upstream.protocol == config::UpstreamProtocol::Http2;
     let peers = addresses
         .iter()
-        .map(|address| Peer::new(&name, address, peer.weight, &timeouts));
+        .map(|address| Peer::new(&name, address, peer.weight, &timeouts, http2));
     peers
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())
@@ -272,6 +330,12 @@ fn limits(limits: &config::Limits) -> Limits {
         requests_per_connection: limits.requests_per_connection,
         h2_streams: limits.h2_streams,
     }
+}
+
+/// Upstreams and their peers, as plugins see them.
+fn groups(upstreams: &HashMap<&str, Arc<Upstream>>) -> Groups {
+    let groups = upstreams.values();
+    groups.map(|u| (u.name.clone(), u.names())).collect()
 }
 
 fn listeners(config: &Config) -> HashMap<Arc<str>, ListenerState> {

@@ -260,7 +260,7 @@ impl Library {
                 "sha256": live.map(PluginVersion::digest),
                 "file": entry.file.display().to_string(),
                 "phases": phases.iter().map(|phase| phase.name()).collect::<Vec<_>>(),
-                "imports": live.map(PluginVersion::imports).unwrap_or_default(),
+                "imports": live.map(|live| live.imports().names().collect::<Vec<_>>()).unwrap_or_default(),
                 "routes": routes,
                 "problem": entry.problem,
             })

@@ -10,6 +10,7 @@ mod admin;
 mod app;
 mod assemble;
 mod cli;
+mod grants;
 mod library;
 mod listeners;
 mod reload;

@@ -73,6 +73,7 @@ impl App {
         let bound = self.listeners.bind(&config)?;
         // From here on nothing fails.
         self.warn_of_fixed(&config);
+        self.parts.start(&state);
         self.state.store(Arc::new(state));
         self.listeners.commit(&config, bound);
         self.watch(&config);
@@ -100,6 +101,7 @@ impl App {
         // The bindings are held until the state has them, so that none is made twice.
         match assemble(&self.parts, &config).await {
             Ok(state) => {
+                self.parts.start(&state);
                 self.state.store(Arc::new(state));
                 self.stale = false;
             }
@@ -184,8 +186,10 @@ async fn bindings(
     let Some(version) = candidate.loaded.as_ref().map_err(String::clone)? else {
         return Ok(bindings);
     };
+    let prepared = parts.grants.prepare(config).await;
+    let prepared = prepared.map_err(|errors| places(&errors))?;
     for used in assemble::uses(config, &candidate.name) {
-        let bound = assemble::bind(config, used, version, parts).await;
+        let bound = assemble::bind(config, used, version, parts, &prepared).await;
         bindings.push(bound.map_err(first_of)?);
     }
     Ok(bindings)

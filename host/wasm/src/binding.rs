@@ -210,7 +210,7 @@ impl Binding {
         exchange: &mut Exchange,
         answer: &Result<Action, Failure>,
     ) {
-        let Taken { instance, kept } = taken;
+        let Taken { mut instance, kept } = taken;
         let begins_reply = exchange.reply.as_ref().is_some_and(|r| r.pieces.is_some());
         let action = match answer {
             Ok(action) => action,
@@ -223,6 +223,7 @@ impl Binding {
             let kept = KeptInstance::new(instance, open, &self.pool);
             exchange.keep(call.place, Box::new(kept));
         } else if instance.is_fit() {
+            instance.end_calls();
             self.pool.put(instance);
         }
     }

@@ -189,6 +189,11 @@ impl Instance {
         }
     }
 
+    /// No exchange has it any more.
+    pub(crate) fn end_calls(&mut self) {
+        self.store.data_mut().end_calls();
+    }
+
     /// Whether it is worth another call: a guest that leaks is replaced before it hits its limit.
     pub(crate) fn is_fit(&self) -> bool {
         let memory = &self.store.data().memory;

@@ -51,10 +51,11 @@ impl KeptInstance {
 impl Drop for KeptInstance {
     fn drop(&mut self) {
         let instance = self.instance.get_mut();
-        if let Some(instance) = instance.unwrap_or_else(PoisonError::into_inner).take()
+        if let Some(mut instance) = instance.unwrap_or_else(PoisonError::into_inner).take()
             && self.open == OpenBodies::default()
             && instance.is_fit()
         {
+            instance.end_calls();
             self.pool.put(instance);
         }
     }

@@ -30,7 +30,7 @@ mod wit;
 
 pub use binding::{BindError, Binding, ConfigError, Settings};
 pub use cache::CacheError;
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, Folder};
 pub use host::CONTRACT;
 pub use imports::Imports;
 pub use runtime::{Options, Runtime, RuntimeError};

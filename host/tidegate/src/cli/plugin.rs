@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
 use tidegate_config::{Address, Config};
-use tidegate_wasm::{Options, Runtime};
+use tidegate_wasm::{Imports, Options, Runtime};
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -64,23 +64,41 @@ fn inspect(file: &Path) -> anyhow::Result<()> {
     let version = runtime
         .load(&name.as_ref().into(), &bytes, None)
         .with_context(|| file.display().to_string())?;
+    let imports = version.imports();
     let phases: Vec<_> = version.phases().iter().map(|phase| phase.name()).collect();
     let mut text = format!(
-        "{name}\n  version  {}\n  sha256   {}\n  size     {} bytes\n  phases   {}\n  calls    {}\n  imports\n",
+        "{name}\n  version  {}\n  sha256   {}\n  size     {} bytes\n  phases   {}\n  calls    {}\n  needs    {}\n  imports\n",
         version.version(),
         version.digest(),
         bytes.len(),
         phases.join(", "),
-        if version.waits() {
-            "asynchronous (it imports something that can wait)"
-        } else {
-            "synchronous (nothing that it imports can wait)"
-        },
+        calls(imports),
+        needs(imports),
     );
-    for import in version.imports() {
+    for import in imports.names() {
         text += &format!("    {import}\n");
     }
     super::print(&text)
+}
+
+/// How it is called.
+fn calls(imports: &Imports) -> String {
+    if imports.wasi() {
+        return "asynchronous (it imports WASI, which can wait)".to_owned();
+    }
+    match imports.waiting() {
+        Some(function) => format!("asynchronous (it imports {function}, which can wait)"),
+        None => "synchronous (nothing that it imports can wait, unless its stores or limits are in Redis)".to_owned(),
+    }
+}
+
+/// What it has to be allowed.
+fn needs(imports: &Imports) -> String {
+    let words: Vec<&str> = imports.capabilities().collect();
+    match words.is_empty() {
+        true => "no grant".to_owned(),
+        false => format!("to be allowed {}", words.join(", ")),
+    }
 }
 
 fn admin_address(admin: Option<&str>, config: Option<&Path>) -> anyhow::Result<Address> {

@@ -22,6 +22,15 @@ pub(super) struct Calls {
     last: u32,
 }
 
+impl Calls {
+    pub(super) fn end(&mut self) {
+        // Nearly always there is none.
+        if !self.open.is_empty() {
+            self.open.clear();
+        }
+    }
+}
+
 pub(super) fn link(http: &mut LinkerInstance<'_, Host>) -> Result<()> {
     http.func_wrap_async(
         "send",

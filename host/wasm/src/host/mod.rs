@@ -176,7 +176,7 @@ impl Host {
             },
             wasi: origin
                 .wasi
-                .then(|| wasi::State::new(namespace, version, *start)),
+                .then(|| wasi::State::new(namespace, version, *start, &origin.capabilities)),
             namespace: namespace.clone(),
             version: version.clone(),
             capabilities: origin.capabilities.clone(),
@@ -189,9 +189,9 @@ impl Host {
         }
     }
 
-    /// A call is over: what it began and left behind ends with it.
-    pub(crate) fn end_call(&mut self) {
-        self.calls = http_client::Calls::default();
+    /// The instance is nobody's for now: HTTP calls that it left under way end.
+    pub(crate) fn end_calls(&mut self) {
+        self.calls.end();
     }
 
     /// Nanoseconds since the runtime was made.

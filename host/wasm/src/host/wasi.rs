@@ -1,7 +1,9 @@
 //! WASI 0.2 for components that were built for it: clocks and random numbers work, standard output
-//! and error go to the log, everything else is empty or denied (no files, no network, no environment).
+//! and error go to the log, files and network are what was granted (nothing, by default), everything else
+//! is empty.
 
 use super::{Host, log};
+use crate::capabilities::{Capabilities, Folder};
 use crate::namespace::Namespace;
 use crate::wit::WitLevel;
 use bytes::Bytes;
@@ -13,7 +15,8 @@ use tokio::io::AsyncWrite;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// Random bytes that a guest can ask for at once.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
@@ -33,25 +36,55 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 impl State {
-    pub(super) fn new(namespace: &Arc<Namespace>, version: &Arc<str>, start: Instant) -> State {
+    pub(super) fn new(
+        namespace: &Arc<Namespace>,
+        version: &Arc<str>,
+        start: Instant,
+        granted: &Capabilities,
+    ) -> State {
         let output = |level| LogStream {
             namespace: namespace.clone(),
             version: version.clone(),
             start,
             level,
         };
-        let context = WasiCtxBuilder::new()
+        let sockets = granted.sockets.clone();
+        let mut context = WasiCtxBuilder::new();
+        context
             .stdout(output(WitLevel::Info))
             .stderr(output(WitLevel::Warn))
-            .allow_tcp(false)
+            .allow_tcp(!sockets.is_empty())
             .allow_udp(false)
             .allow_ip_name_lookup(false)
-            .max_random_size(RANDOM_BYTES_MAX)
-            .build();
+            .max_random_size(RANDOM_BYTES_MAX);
+        if !sockets.is_empty() {
+            context.socket_addr_check(move |address, usage| {
+                let connects = matches!(usage, SocketAddrUse::TcpConnect);
+                let granted = connects && sockets.contains(&address);
+                Box::pin(async move { granted })
+            });
+        }
+        for folder in &granted.folders {
+            if let Err(error) = preopen(&mut context, folder) {
+                // It was there when the configuration was checked.
+                let path = folder.host.display();
+                tracing::error!("the folder {path} cannot be shown to a plugin: {error:#}");
+            }
+        }
+        let context = context.build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         State { context, table }
     }
+}
+
+fn preopen(context: &mut WasiCtxBuilder, folder: &Folder) -> wasmtime::Result<()> {
+    let may = match folder.write {
+        true => FsPerms::ReadWrite,
+        false => FsPerms::ReadOnly,
+    };
+    context.preopened_dir(&folder.host, &folder.guest, may)?;
+    Ok(())
 }
 
 impl WasiView for Host {
@@ -60,7 +93,9 @@ impl WasiView for Host {
         // keeps a mistake here from being a panic on a request.
         let state = self
             .wasi
-            .get_or_insert_with(|| State::new(&self.namespace, &self.version, self.start));
+            .get_or_insert_with(|| {
+                State::new(&self.namespace, &self.version, self.start, &self.capabilities)
+            });
         WasiCtxView {
             ctx: &mut state.context,
             table: &mut state.table,

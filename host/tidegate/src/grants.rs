@@ -1,0 +1,344 @@
+//! From what the configuration allows to what plugins hold in hand: stores, secrets, connections. What
+//! did not change is kept over a reload, with its content, so that plugins keep their instances too.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tidegate_capability::crypto::{Jwks, JwksSettings, PasswordSettings, Passwords};
+use tidegate_capability::http::{self, Grant, Transport};
+use tidegate_capability::kv::{Limits, Shared, Store, Stores};
+use tidegate_capability::redis::{self, Connection};
+use tidegate_capability::secret::{self, Secrets, Source};
+use tidegate_config::{
+    self as config, Allow, Config, Error, Errors, HttpGrant, Kv, PeerAddress, PluginSettings,
+    SecretSource, Span,
+};
+use tidegate_wasm::{Capabilities, Folder};
+
+/// What stands behind the grants of all plugins, for as long as the process.
+pub struct Grants {
+    transport: Transport,
+    jwks: Jwks,
+    passwords: Passwords,
+    stores: Stores,
+    kept: Mutex<Kept>,
+}
+
+/// What a reload finds of the one before.
+#[derive(Default)]
+struct Kept {
+    secrets: Option<KeptSecrets>,
+    connections: HashMap<String, (config::Redis, Connection)>,
+    granted: HashMap<String, (Wanted, Arc<Capabilities>)>,
+}
+
+struct KeptSecrets {
+    settings: BTreeMap<String, secret::Settings>,
+    secrets: Arc<Secrets>,
+    /// Whether somebody keeps them fresh.
+    refreshed: bool,
+}
+
+/// All that the capabilities of a plugin depend on, wherever it stands in the file.
+#[derive(Clone, PartialEq)]
+struct Wanted {
+    allow: Allow,
+    http_calls: u32,
+    kv: Vec<Kv>,
+    redis: Vec<(String, config::Redis)>,
+    secrets: BTreeMap<String, secret::Settings>,
+}
+
+impl Wanted {
+    fn of(settings: &PluginSettings, config: &Config) -> Wanted {
+        let mut allow = settings.allow.clone();
+        for grant in &mut allow.http {
+            grant.span = Span::default();
+        }
+        let kv = allow.kv.iter().filter_map(|name| config.kv.get(name));
+        let redis = config.redis.iter().map(|(name, section)| {
+            let section = config::Redis {
+                span: Span::default(),
+                ..section.clone()
+            };
+            (name.clone(), section)
+        });
+        Wanted {
+            http_calls: settings.http_calls,
+            kv: kv.cloned().collect(),
+            redis: redis.collect(),
+            secrets: config.secrets.iter().map(secret_settings).collect(),
+            allow,
+        }
+    }
+}
+
+/// The parts of a configuration that were made for it, until plugins take them.
+pub(crate) struct Prepared {
+    secrets: Arc<Secrets>,
+    connections: HashMap<String, Connection>,
+}
+
+impl Grants {
+    /// Nothing is connected or read yet.
+    pub fn new() -> Grants {
+        Grants {
+            transport: Transport::new(http::Settings::default()),
+            jwks: Jwks::new(JwksSettings::default(), Arc::new(Instant::now)),
+            passwords: Passwords::new(&PasswordSettings::default()),
+            stores: Stores::default(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Read the secrets, and make the connections that stores use.
+    pub(crate) async fn prepare(&self, config: &Config) -> Result<Prepared, Errors> {
+        let secrets = self.secrets(config).await?;
+        let mut connections = HashMap::new();
+        let mut errors = Vec::new();
+        for (name, section) in &config.redis {
+            match self.connection(name, section, &secrets) {
+                Ok(connection) => {
+                    connections.insert(name.clone(), connection);
+                }
+                Err(problem) => errors.push(config.error(section.span, problem)),
+            }
+        }
+        Errors::check(errors)?;
+        Ok(Prepared {
+            secrets,
+            connections,
+        })
+    }
+
+    async fn secrets(&self, config: &Config) -> Result<Arc<Secrets>, Errors> {
+        let settings: BTreeMap<_, _> = config.secrets.iter().map(secret_settings).collect();
+        if let Some(kept) = &self.lock().secrets
+            && kept.settings == settings
+        {
+            return Ok(kept.secrets.clone());
+        }
+        let loaded = Secrets::load(settings.clone()).await.map_err(|error| {
+            let section = config.secrets.get(&error.name);
+            let span = section.map_or_else(Span::default, |section| section.span);
+            Errors::from(config.error(span, error.to_string()))
+        })?;
+        let secrets = Arc::new(loaded);
+        self.lock().secrets = Some(KeptSecrets {
+            settings,
+            secrets: secrets.clone(),
+            refreshed: false,
+        });
+        Ok(secrets)
+    }
+
+    fn connection(
+        &self,
+        name: &str,
+        section: &config::Redis,
+        secrets: &Secrets,
+    ) -> Result<Connection, String> {
+        let mut kept = self.lock();
+        let plain = config::Redis {
+            span: Span::default(),
+            ..section.clone()
+        };
+        if let Some((known, connection)) = kept.connections.get(name)
+            && *known == plain
+        {
+            return Ok(connection.clone());
+        }
+        let settings = redis::Settings {
+            address: address(&section.address),
+            username: section.username.clone(),
+            password: section.password.as_deref().and_then(|name| secrets.get(name)),
+            database: section.database,
+            timeout: section.timeout,
+        };
+        let connection = Connection::new(name, &settings).map_err(|error| error.to_string())?;
+        let value = (plain, connection.clone());
+        kept.connections.insert(name.to_owned(), value);
+        Ok(connection)
+    }
+
+    /// What a plugin gets: the same as before where nothing about it changed.
+    pub(crate) fn of(
+        &self,
+        plugin: &str,
+        settings: &PluginSettings,
+        config: &Config,
+        prepared: &Prepared,
+    ) -> Result<Arc<Capabilities>, Vec<Error>> {
+        let wanted = Wanted::of(settings, config);
+        if let Some((known, granted)) = self.lock().granted.get(plugin)
+            && *known == wanted
+        {
+            return Ok(granted.clone());
+        }
+        let granted = Arc::new(self.grant(plugin, settings, config, prepared)?);
+        let value = (wanted, granted.clone());
+        self.lock().granted.insert(plugin.to_owned(), value);
+        Ok(granted)
+    }
+
+    fn grant(
+        &self,
+        plugin: &str,
+        settings: &PluginSettings,
+        config: &Config,
+        prepared: &Prepared,
+    ) -> Result<Capabilities, Vec<Error>> {
+        let allow = &settings.allow;
+        let grants = allow.http.iter().map(|grant| http_grant(grant, config));
+        let (grants, errors): (Vec<_>, Vec<_>) = grants.partition(Result::is_ok);
+        let mut errors: Vec<Error> = errors.into_iter().filter_map(Result::err).collect();
+        let missing = allow.filesystem.iter().filter(|folder| !folder.host.is_dir());
+        errors.extend(missing.map(|folder| {
+            let text = format!("there is no folder {}", folder.host.display());
+            config.error(settings.allow_span.unwrap_or_default(), text)
+        }));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let grants: Vec<Grant> = grants.into_iter().flatten().collect();
+        let calls = usize::try_from(settings.http_calls).unwrap_or(usize::MAX);
+        let stores = allow.kv.iter().filter_map(|name| {
+            let store = self.store(name, plugin, config, prepared)?;
+            Some((name.clone(), store))
+        });
+        Ok(Capabilities {
+            words: words(allow).map(str::to_owned).collect(),
+            upstreams: allow.upstreams.iter().cloned().collect(),
+            stores: stores.collect(),
+            secret_names: allow.secrets.iter().cloned().collect(),
+            secrets: Some(prepared.secrets.clone()),
+            http: (!grants.is_empty()).then(|| self.transport.client(grants, calls)),
+            jwks: Some(self.jwks.clone()),
+            passwords: Some(self.passwords.clone()),
+            folders: allow.filesystem.iter().map(folder).collect(),
+            sockets: allow.sockets.iter().copied().collect(),
+        })
+    }
+
+    fn store(
+        &self,
+        name: &str,
+        plugin: &str,
+        config: &Config,
+        prepared: &Prepared,
+    ) -> Option<Store> {
+        Some(match config.kv.get(name)? {
+            Kv::Memory { entries, bytes } => {
+                let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+                let limits = Limits {
+                    entries: size((*entries).into()),
+                    bytes: size(*bytes),
+                };
+                Store::Memory(self.stores.open(name, plugin, limits))
+            }
+            Kv::Redis(server) => {
+                let connection = prepared.connections.get(server)?.clone();
+                Store::Redis(Shared::new(connection, name, plugin))
+            }
+        })
+    }
+
+    /// Keep secrets fresh from now on, those of the running state.
+    pub(crate) fn refresh(&self) {
+        if let Some(kept) = &mut self.lock().secrets
+            && !std::mem::replace(&mut kept.refreshed, true)
+        {
+            // Ends with the last reference to them.
+            tokio::spawn(kept.secrets.refresh());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The words of `allow` that hold, as interfaces are called by it.
+pub(crate) fn words(allow: &Allow) -> impl Iterator<Item = &'static str> {
+    [
+        ("log", allow.log),
+        ("metrics", allow.metrics),
+        ("clock", allow.clock),
+        ("random", allow.random),
+        ("attributes", allow.attributes),
+        ("crypto", allow.crypto),
+        ("limiter", allow.limiter.is_some()),
+        ("kv", !allow.kv.is_empty()),
+        ("secrets", !allow.secrets.is_empty()),
+        ("http", !allow.http.is_empty()),
+    ]
+    .into_iter()
+    .filter_map(|(word, allowed)| allowed.then_some(word))
+}
+
+/// Whether a capability is granted with more than its word.
+pub(crate) fn has_parameters(word: &str) -> bool {
+    matches!(word, "kv" | "secrets" | "http")
+}
+
+/// How a grant with parameters is written.
+pub(crate) fn example(word: &str) -> &'static str {
+    match word {
+        "kv" => "kv = [\"NAME\"]",
+        "secrets" => "secrets = [\"NAME\"]",
+        _ => "http = [\"https://HOST\"]",
+    }
+}
+
+fn secret_settings((name, section): (&String, &config::Secret)) -> (String, secret::Settings) {
+    let (source, refresh) = match &section.source {
+        SecretSource::File { path, refresh } => (Source::File(path.clone()), *refresh),
+        SecretSource::Env(name) => (
+            Source::Environment(name.clone()),
+            secret::Settings::REFRESH,
+        ),
+        SecretSource::Command {
+            argv,
+            refresh,
+            timeout,
+        } => {
+            let source = Source::Command {
+                argv: argv.clone(),
+                timeout: *timeout,
+            };
+            (source, *refresh)
+        }
+    };
+    (name.clone(), secret::Settings { source, refresh })
+}
+
+fn http_grant(grant: &HttpGrant, config: &Config) -> Result<Grant, Error> {
+    let text = grant.origin.to_string();
+    let problem = |problem: String| config.error(grant.span, problem);
+    let parsed = Grant::parse(&text, grant.private)
+        .map_err(|error| problem(format!("`{text}` {error}")))?;
+    let Some(file) = &grant.ca else {
+        return Ok(parsed);
+    };
+    let pem = std::fs::read(file)
+        .map_err(|error| problem(format!("cannot read {}: {error}", file.display())))?;
+    parsed
+        .with_ca(&pem)
+        .map_err(|error| problem(format!("{} {error}", file.display())))
+}
+
+fn address(address: &PeerAddress) -> redis::Address {
+    match address {
+        PeerAddress::Socket(socket) => redis::Address::Tcp(socket.ip().to_string(), socket.port()),
+        PeerAddress::Name { host, port } => redis::Address::Tcp(host.clone(), *port),
+        PeerAddress::Unix(path) => redis::Address::Unix(path.clone()),
+    }
+}
+
+fn folder(grant: &config::FilesystemGrant) -> Folder {
+    Folder {
+        host: grant.host.clone(),
+        guest: grant.guest.clone(),
+        write: grant.write,
+    }
+}
