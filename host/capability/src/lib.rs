@@ -9,5 +9,6 @@
 pub mod crypto;
 pub mod http;
 pub mod kv;
+pub mod limiter;
 pub mod redis;
 pub mod secret;

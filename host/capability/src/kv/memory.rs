@@ -34,15 +34,6 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            entries: 100_000,
-            bytes: 64 * 1024 * 1024,
-        }
-    }
-}
-
 /// The stores in memory of a process. They outlive a change of the configuration that keeps their bounds.
 #[derive(Default)]
 pub struct Stores {

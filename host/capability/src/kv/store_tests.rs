@@ -15,6 +15,12 @@ use crate::redis::server::{Server, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Room for all that the tests set.
+const LIMITS: Limits = Limits {
+    entries: 100_000,
+    bytes: 64 * VALUE_MAX,
+};
+
 fn memory(entries: usize, bytes: usize) -> Arc<Memory> {
     Arc::new(Memory::new(Limits { entries, bytes }))
 }
@@ -23,7 +29,7 @@ fn memory(entries: usize, bytes: usize) -> Arc<Memory> {
 async fn memory_behaves() {
     let stores = Stores::default();
     let [one, other] = ["one", "other"].map(|plugin| {
-        let memory = stores.open("store", plugin, Limits::default());
+        let memory = stores.open("store", plugin, LIMITS);
         Store::Memory(memory)
     });
     assert!(!one.waits());
@@ -199,7 +205,7 @@ async fn bounds_hold(store: &Store) {
 
 #[test]
 fn a_store_is_kept_while_it_is_in_use_with_the_same_bounds() {
-    let (stores, limits) = (Stores::default(), Limits::default());
+    let (stores, limits) = (Stores::default(), LIMITS);
     let first = stores.open("a", "p", limits);
     first.set(b"k", b"v", None).unwrap();
     let again = stores.open("a", "p", limits);

@@ -32,11 +32,6 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-impl Settings {
-    /// `timeout` where the section does not say.
-    pub const TIMEOUT: Duration = Duration::from_millis(100);
-}
-
 /// Settings with which no connection can be made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("redis `{0}`: the password is not UTF-8")]

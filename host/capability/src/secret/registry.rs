@@ -18,13 +18,6 @@ pub struct Settings {
     pub refresh: Duration,
 }
 
-impl Settings {
-    /// `refresh` where the section does not say.
-    pub const REFRESH: Duration = Duration::from_secs(60);
-    /// The timeout of a command where the section does not say.
-    pub const TIMEOUT: Duration = Duration::from_secs(10);
-}
-
 /// A secret that could not be read at the start.
 #[derive(Debug, thiserror::Error)]
 #[error("secret `{name}`: {reason}")]
