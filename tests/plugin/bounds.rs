@@ -35,7 +35,7 @@ async fn a_leaking_instance_is_replaced_before_it_fails() {
 #[tokio::test]
 async fn a_flood_of_lines_and_series_is_cut() {
     let config = format!(
-        "[plugins]\ncache = \"off\"\ndeadline = \"10s\"\n{}",
+        "[plugins]\nallow = [\"log\", \"metrics\", \"clock\", \"random\", \"attributes\", \"limiter\", \"crypto\"]\ncache = \"off\"\ndeadline = \"10s\"\n{}",
         echo_route("all", "/*", "[\"flood\"]")
     );
     let proxy = start(&["flood"], &config).await;

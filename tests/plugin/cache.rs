@@ -14,7 +14,7 @@ use super::support::{echo_route, folder, stamp};
 async fn started(cache: &Path) -> Proxy {
     let files = [("one.wasm", stamp(1)), ("two.wasm", stamp(2))];
     let config = format!(
-        "[plugins]\ndeadline = \"2s\"\ncache = {:?}\n{}{}",
+        "[plugins]\nallow = [\"log\", \"metrics\", \"clock\", \"random\", \"attributes\", \"limiter\", \"crypto\"]\ndeadline = \"2s\"\ncache = {:?}\n{}{}",
         cache.to_str().unwrap(),
         echo_route("one", "/one", "[\"one\"]"),
         echo_route("two", "/two", "[\"two\"]")

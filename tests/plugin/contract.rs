@@ -9,9 +9,8 @@ use crate::harness::{Origin, Proxy, Request, get, repository, request, route_to,
 
 use super::support::{echo_route, echoed, start_with, uncached};
 
-/// What the operator of a proxy adds to `[plugin.NAME]` for a plugin that uses all of 0.1.0. Plugins need
-/// no grants yet; then: `allow = ["log", "metrics", "clock", "attributes", "limiter"]`.
-const ALLOW: &str = "";
+/// What the operator of a proxy adds to `[plugin.NAME]` for a plugin that uses all of 0.1.0.
+const ALLOW: &str = r#"allow = ["log", "metrics", "clock", "attributes", "limiter"]"#;
 
 /// The folders of released versions.
 fn versions() -> Vec<PathBuf> {

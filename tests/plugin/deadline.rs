@@ -14,7 +14,7 @@ const MARGIN: Duration = Duration::from_millis(100);
 
 fn config(threads: usize, deadline: &str) -> String {
     format!(
-        "[server]\nthreads = {threads}\n[plugins]\ncache = \"off\"\ndeadline = {deadline:?}\n{}{}",
+        "[server]\nthreads = {threads}\n[plugins]\nallow = [\"log\", \"metrics\", \"clock\", \"random\", \"attributes\", \"limiter\", \"crypto\"]\ncache = \"off\"\ndeadline = {deadline:?}\n{}{}",
         echo_route("spin", "/spin", "[\"spin\"]"),
         echo_route("good", "/good", "[]")
     )

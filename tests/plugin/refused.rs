@@ -148,7 +148,7 @@ async fn a_bad_file_at_the_start_is_an_error_with_a_place() {
     for (what, bytes, reason) in bad_files() {
         let folder = super::support::folder(&[("p.wasm", bytes)]);
         let file = folder.path().join("tidegate.toml");
-        let config = "[plugins]\ncache = \"off\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n"
+        let config = "[plugins]\nallow = [\"log\", \"metrics\", \"clock\", \"random\", \"attributes\", \"limiter\", \"crypto\"]\ncache = \"off\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n"
             .to_owned()
             + &echo_route("all", "/*", USE);
         std::fs::write(&file, config).unwrap();

@@ -11,7 +11,7 @@ use super::support::{echo_route, start};
 /// One worker and one plugin with this deadline.
 fn one_worker(deadline: &str) -> String {
     format!(
-        "[server]\nthreads = 1\n[plugins]\ncache = \"off\"\ndeadline = {deadline:?}\n{}{}",
+        "[server]\nthreads = 1\n[plugins]\nallow = [\"log\", \"metrics\", \"clock\", \"random\", \"attributes\", \"limiter\", \"crypto\"]\ncache = \"off\"\ndeadline = {deadline:?}\n{}{}",
         echo_route("wasi", "/wasi", "[\"wasi\"]"),
         echo_route("good", "/good", "[]")
     )

@@ -198,7 +198,9 @@ async fn gone(session: &mut ServerSession) {
     }
     loop {
         tokio::time::sleep(GONE_INTERVAL).await;
-        let stream = session.stream().and_then(|s| s.as_any().downcast_ref::<Io>());
+        let stream = session
+            .stream()
+            .and_then(|s| s.as_any().downcast_ref::<Io>());
         if stream.is_some_and(Io::is_gone) {
             return;
         }

@@ -69,7 +69,9 @@ pub(crate) async fn run_plugins(
     if let Some(reply) = plugins.settle(verdict?) {
         return Ok(Some(reply));
     }
-    let body = route.chain.response_body(&plugins.progress, &context.state.held);
+    let body = route
+        .chain
+        .response_body(&plugins.progress, &context.state.held);
     if !has_body(&session.req_header().method, head.status) {
         if body.is_some() {
             // What it would be after the plugins, nobody knows.

@@ -1,8 +1,8 @@
 //! Groups of peers, and whose turn it is.
 
-use rustc_hash::FxHasher;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
+use rustc_hash::FxHasher;
 use std::hash::Hasher;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -181,7 +181,10 @@ impl Upstream {
 
     /// The first turn of a peer, by its index.
     pub(crate) fn turn_of(&self, peer: usize) -> usize {
-        self.turns.iter().position(|turn| *turn == peer).unwrap_or(0)
+        self.turns
+            .iter()
+            .position(|turn| *turn == peer)
+            .unwrap_or(0)
     }
 
     /// The turn of the peer that a value belongs to: the same for the same value for as long as the peer is
@@ -269,7 +272,8 @@ mod tests {
         };
         let metrics = crate::Metrics::register(&prometheus::Registry::new()).unwrap();
         let name = Arc::from("u");
-        let group = Upstream::new(&name, vec![peer(1, 5), peer(2, 1)], 2, true, None, &metrics).unwrap();
+        let group =
+            Upstream::new(&name, vec![peer(1, 5), peer(2, 1)], 2, true, None, &metrics).unwrap();
         let first = group.turn();
         let second = group.turn_after(first);
         assert_ne!(group.turns[first], group.turns[second]);

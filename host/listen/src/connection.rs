@@ -1,9 +1,9 @@
 //! An accepted connection.
 
 use crate::Slot;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::net::SocketAddr;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -50,7 +50,8 @@ impl Stream {
         let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
         let at_once = Timespec::default();
-        poll(&mut asked, Some(&at_once)).is_ok() && asked.iter().any(|f| f.revents().intersects(closed))
+        poll(&mut asked, Some(&at_once)).is_ok()
+            && asked.iter().any(|f| f.revents().intersects(closed))
     }
 }
 

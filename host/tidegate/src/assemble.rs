@@ -178,7 +178,11 @@ pub(crate) async fn bind(
     let granted = parts.grants.of(name, &settings, config, prepared)?;
     let bound = parts
         .runtime
-        .bind(version, used.config.json(), &plugin_settings(&settings, granted))
+        .bind(
+            version,
+            used.config.json(),
+            &plugin_settings(&settings, granted),
+        )
         .await;
     bound.map_err(|error| match error {
         BindError::Configuration(mistakes) => mistakes

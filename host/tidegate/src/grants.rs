@@ -3,17 +3,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tidegate_capability::crypto::{Jwks, JwksSettings, PasswordSettings, Passwords};
 use tidegate_capability::http::{self, Grant, Transport};
 use tidegate_capability::kv::{Limits, Shared, Store, Stores};
+use tidegate_capability::limiter;
 use tidegate_capability::redis::{self, Connection};
 use tidegate_capability::secret::{self, Secrets, Source};
 use tidegate_config::{
-    self as config, Allow, Config, Error, Errors, HttpGrant, Kv, PeerAddress, PluginSettings,
-    SecretSource, Span,
+    self as config, Allow, Config, Error, Errors, HttpGrant, Kv, LimiterGrant, PeerAddress,
+    PluginSettings, SecretSource, Span,
 };
 use tidegate_wasm::{Capabilities, Folder};
+
+/// The environment of a process does not change, and is not read again.
+const NEVER: Duration = Duration::MAX;
 
 /// What stands behind the grants of all plugins, for as long as the process.
 pub struct Grants {
@@ -151,7 +155,10 @@ impl Grants {
         let settings = redis::Settings {
             address: address(&section.address),
             username: section.username.clone(),
-            password: section.password.as_deref().and_then(|name| secrets.get(name)),
+            password: section
+                .password
+                .as_deref()
+                .and_then(|name| secrets.get(name)),
             database: section.database,
             timeout: section.timeout,
         };
@@ -192,7 +199,10 @@ impl Grants {
         let grants = allow.http.iter().map(|grant| http_grant(grant, config));
         let (grants, errors): (Vec<_>, Vec<_>) = grants.partition(Result::is_ok);
         let mut errors: Vec<Error> = errors.into_iter().filter_map(Result::err).collect();
-        let missing = allow.filesystem.iter().filter(|folder| !folder.host.is_dir());
+        let missing = allow
+            .filesystem
+            .iter()
+            .filter(|folder| !folder.host.is_dir());
         errors.extend(missing.map(|folder| {
             let text = format!("there is no folder {}", folder.host.display());
             config.error(settings.allow_span.unwrap_or_default(), text)
@@ -212,6 +222,13 @@ impl Grants {
             stores: stores.collect(),
             secret_names: allow.secrets.iter().cloned().collect(),
             secrets: Some(prepared.secrets.clone()),
+            limiter: match &allow.limiter {
+                Some(LimiterGrant::Redis(server)) => prepared
+                    .connections
+                    .get(server)
+                    .map(|connection| limiter::Shared::new(connection.clone(), plugin)),
+                _ => None,
+            },
             http: (!grants.is_empty()).then(|| self.transport.client(grants, calls)),
             jwks: Some(self.jwks.clone()),
             passwords: Some(self.passwords.clone()),
@@ -293,10 +310,7 @@ pub(crate) fn example(word: &str) -> &'static str {
 fn secret_settings((name, section): (&String, &config::Secret)) -> (String, secret::Settings) {
     let (source, refresh) = match &section.source {
         SecretSource::File { path, refresh } => (Source::File(path.clone()), *refresh),
-        SecretSource::Env(name) => (
-            Source::Environment(name.clone()),
-            secret::Settings::REFRESH,
-        ),
+        SecretSource::Env(name) => (Source::Environment(name.clone()), NEVER),
         SecretSource::Command {
             argv,
             refresh,
@@ -315,8 +329,8 @@ fn secret_settings((name, section): (&String, &config::Secret)) -> (String, secr
 fn http_grant(grant: &HttpGrant, config: &Config) -> Result<Grant, Error> {
     let text = grant.origin.to_string();
     let problem = |problem: String| config.error(grant.span, problem);
-    let parsed = Grant::parse(&text, grant.private)
-        .map_err(|error| problem(format!("`{text}` {error}")))?;
+    let parsed =
+        Grant::parse(&text, grant.private).map_err(|error| problem(format!("`{text}` {error}")))?;
     let Some(file) = &grant.ca else {
         return Ok(parsed);
     };

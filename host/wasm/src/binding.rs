@@ -107,7 +107,7 @@ impl Binding {
         let kinds = Waits {
             wasi: imports.wasi(),
             kv: imports.uses("kv") && granted.kv_waits(),
-            limiter: false,
+            limiter: imports.uses("limiter") && granted.limiter.is_some(),
         };
         let waits = kinds != Waits::default() || imports.waiting().is_some();
         let linker = shared.linkers.get(kinds).map_err(StartError::from)?;
@@ -266,7 +266,12 @@ impl Binding {
         if let Err(failure) = answer {
             self.meters().failed(Phase::Tick, failure.kind);
             let plugin = &**self.name();
-            tracing::warn!(plugin, kind = failure.kind.name(), "on-tick failed: {}", failure.message);
+            tracing::warn!(
+                plugin,
+                kind = failure.kind.name(),
+                "on-tick failed: {}",
+                failure.message
+            );
         }
         let instance = exchange.take_kept(call.place);
         *kept = instance

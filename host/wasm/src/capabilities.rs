@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tidegate_capability::crypto::{Jwks, Passwords};
 use tidegate_capability::http::Client;
 use tidegate_capability::kv::Store;
+use tidegate_capability::limiter;
 use tidegate_capability::secret::{Secret, Secrets};
 
 /// The grants of one plugin; nothing by default.
@@ -22,6 +23,8 @@ pub struct Capabilities {
     pub secret_names: BTreeSet<String>,
     /// Where their values are.
     pub secrets: Option<Arc<Secrets>>,
+    /// Where its limits are, if not in this process.
+    pub limiter: Option<limiter::Shared>,
     /// Whom it may call.
     pub http: Option<Client>,
     /// Key sets that are fetched for it.

@@ -19,15 +19,7 @@ struct Interface {
 
 /// Interfaces of the contract that need no grant: what they give belongs to the exchange.
 const FREE: [&str; 9] = [
-    "types",
-    "request",
-    "response",
-    "reply",
-    "interest",
-    "body",
-    "trailers",
-    "upstream",
-    "outcome",
+    "types", "request", "response", "reply", "interest", "body", "trailers", "upstream", "outcome",
 ];
 
 /// Functions of the contract that always can wait.

@@ -126,7 +126,8 @@ impl Instance {
             *slot = Some(match phase {
                 Phase::RequestBody | Phase::ResponseBody => {
                     let function = instance.get_func(&mut *store, index);
-                    let function = function.ok_or_else(|| wasmtime::Error::msg("not a function"))?;
+                    let function =
+                        function.ok_or_else(|| wasmtime::Error::msg("not a function"))?;
                     function.typed::<Data<'_>, (WitBodyAction,)>(&store)?;
                     Handler::Body(function)
                 }
@@ -293,9 +294,9 @@ fn action(answer: wasmtime::Result<Answer>) -> Result<Action, Failure> {
         Ok(Bytes::from(data))
     };
     Ok(match answer.map_err(|error| failure(&error))? {
-        Answer::Nothing
-        | Answer::Head(WitAction::Proceed)
-        | Answer::Body(WitBodyAction::Pass) => Action::Proceed,
+        Answer::Nothing | Answer::Head(WitAction::Proceed) | Answer::Body(WitBodyAction::Pass) => {
+            Action::Proceed
+        }
         Answer::Head(WitAction::Respond) | Answer::Body(WitBodyAction::Respond) => Action::Respond,
         Answer::Body(WitBodyAction::Replace(data)) => Action::Replace(data.into()),
         Answer::Body(WitBodyAction::Append(data)) => Action::Append(data.into()),

@@ -12,7 +12,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod binding;
-mod bucket;
 mod cache;
 mod capabilities;
 mod engine;

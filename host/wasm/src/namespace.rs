@@ -1,7 +1,6 @@
 //! What belongs to a plugin's name and outlives its versions: limiter state, its own metrics, and
 //! its budget of log lines. A swap keeps all of it.
 
-use crate::bucket::{Rate, Table};
 use crate::wit::WitError;
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, Opts, Registry,
@@ -9,6 +8,7 @@ use prometheus::{
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tidegate_capability::limiter::{Buckets, Leases, Rate, Windows};
 
 /// Series that one plugin can make.
 const SERIES_MAX: usize = 1000;
@@ -19,12 +19,19 @@ const LINES_AT_ONCE: u64 = 500;
 /// The state of a plugin's name.
 pub(crate) struct Namespace {
     pub(crate) name: Arc<str>,
-    limiter: OnceLock<Table>,
+    limits: OnceLock<Limits>,
     limiter_keys: usize,
-    log: Table,
+    log: Buckets,
     lines_left_out: AtomicU64,
     families: Mutex<Families>,
     registry: Registry,
+}
+
+/// The limits of one plugin that are in this process.
+pub(crate) struct Limits {
+    pub(crate) buckets: Buckets,
+    pub(crate) windows: Windows,
+    pub(crate) leases: Arc<Leases>,
 }
 
 #[derive(Default)]
@@ -65,18 +72,23 @@ impl Namespace {
     pub(crate) fn new(name: Arc<str>, limiter_keys: usize, registry: Registry) -> Namespace {
         Namespace {
             name,
-            limiter: OnceLock::new(),
+            limits: OnceLock::new(),
             limiter_keys,
-            log: Table::new(1),
+            log: Buckets::new(1),
             lines_left_out: AtomicU64::new(0),
             families: Mutex::default(),
             registry,
         }
     }
 
-    /// The plugin's token buckets; made at first use.
-    pub(crate) fn limiter(&self) -> &Table {
-        self.limiter.get_or_init(|| Table::new(self.limiter_keys))
+    /// The plugin's limits; made at first use.
+    pub(crate) fn limits(&self) -> &Limits {
+        let keys = self.limiter_keys;
+        self.limits.get_or_init(|| Limits {
+            buckets: Buckets::new(keys),
+            windows: Windows::new(keys),
+            leases: Leases::new(keys),
+        })
     }
 
     /// Whether a log line may be written, and how many were left out before it.

@@ -107,7 +107,9 @@ impl Busy {
 
     /// To be asked from within a poll.
     fn so_far(&self) -> Duration {
-        let present = self.now().saturating_sub(self.since.load(Ordering::Relaxed));
+        let present = self
+            .now()
+            .saturating_sub(self.since.load(Ordering::Relaxed));
         Duration::from_nanos(self.done.load(Ordering::Relaxed) + present)
     }
 }

@@ -119,10 +119,13 @@ impl Runtime {
             });
         }
         let component = self.compile(&digest, bytes)?;
-        let version =
-            PluginVersion::check(name, digest, &component, &self.linkers, |name, version, phases| {
-                self.meters.version(name, version, phases)
-            })?;
+        let version = PluginVersion::check(
+            name,
+            digest,
+            &component,
+            &self.linkers,
+            |name, version, phases| self.meters.version(name, version, phases),
+        )?;
         Ok(Arc::new(version))
     }
 

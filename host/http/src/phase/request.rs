@@ -57,7 +57,11 @@ async fn run_plugins(
     session: &mut Session,
     context: &mut Context,
 ) -> pingora::Result<Option<Reply>> {
-    let Some(route) = context.route.clone().filter(|route| !route.chain.is_empty()) else {
+    let Some(route) = context
+        .route
+        .clone()
+        .filter(|route| !route.chain.is_empty())
+    else {
         return Ok(None);
     };
     let limits = context.state.limits.head;

@@ -23,7 +23,9 @@ pub(super) async fn hold(
     let chain = &plugins.route.clone().chain;
     let body = chain.request_body(&plugins.progress, &context.state.held);
     // A body that is not there is over at once.
-    let waits = body.as_ref().is_some_and(|body| body.waits() || session.is_body_done());
+    let waits = body
+        .as_ref()
+        .is_some_and(|body| body.waits() || session.is_body_done());
     plugins.request_body = body;
     let mut held = None;
     if waits {

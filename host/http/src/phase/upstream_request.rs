@@ -58,7 +58,11 @@ async fn run_plugins(
 }
 
 /// Say how long the body is after the plugins; where nobody knows, Pingora sends it in chunks.
-fn frame(session: &mut Session, head: &mut RequestHeader, plugins: &Plugins) -> pingora::Result<()> {
+fn frame(
+    session: &mut Session,
+    head: &mut RequestHeader,
+    plugins: &Plugins,
+) -> pingora::Result<()> {
     let Some(body) = &plugins.request_body else {
         return Ok(());
     };

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod explain;
 mod plugin;
 mod run;
 
@@ -37,6 +38,9 @@ enum Verb {
     Run(ConfigFile),
     /// Check a configuration and the plugins that it uses; exit with 1 and positions on errors.
     Check(ConfigFile),
+    /// Say what would become of a request: route, plugins, versions, grants, policies, bodies. Sends nothing
+    /// and changes nothing.
+    Explain(explain::Question),
     /// Print every key with its default, the JSON Schema, or the environment variables.
     #[command(subcommand)]
     Config(config::Verb),
@@ -65,6 +69,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let done = match arguments.verb {
         Verb::Run(file) => run::run(&file.config),
         Verb::Check(file) => check::run(&file.config),
+        Verb::Explain(question) => explain::run(&question),
         Verb::Config(verb) => config::run(&verb),
         Verb::Plugin(verb) => plugin::run(&verb),
         Verb::Version => print(&format!(

@@ -64,9 +64,9 @@ fn link_waiting(crypto: &mut LinkerInstance<'_, Host>) -> Result<()> {
                 };
                 let fits = passwords.verify(&hash, &password).await;
                 let fits: Answer<bool> = fits.map_err(|error| match error {
-                    PasswordError::NotAHash
-                    | PasswordError::TooCostly
-                    | PasswordError::TooLong => WitError::InvalidValue,
+                    PasswordError::NotAHash | PasswordError::TooCostly | PasswordError::TooLong => {
+                        WitError::InvalidValue
+                    }
                     PasswordError::Busy => WitError::LimitReached,
                 });
                 Ok((fits,))

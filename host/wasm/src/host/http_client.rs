@@ -56,15 +56,12 @@ pub(super) fn link(http: &mut LinkerInstance<'_, Host>) -> Result<()> {
             Ok((host.data_mut().begin(&request),))
         },
     )?;
-    http.func_wrap_async(
-        "write",
-        |host: Caller<'_>, (call, data): (u32, Vec<u8>)| {
-            on(host, call, move |mut call| async move {
-                let written = call.write(data.into()).await;
-                (call, written)
-            })
-        },
-    )?;
+    http.func_wrap_async("write", |host: Caller<'_>, (call, data): (u32, Vec<u8>)| {
+        on(host, call, move |mut call| async move {
+            let written = call.write(data.into()).await;
+            (call, written)
+        })
+    })?;
     http.func_wrap_async("finish", |host: Caller<'_>, (call,): (u32,)| {
         on(host, call, |mut call| async move {
             let head = call.finish().await;

@@ -21,7 +21,9 @@ type Bytes = Vec<u8>;
 type Ttl = Option<u64>;
 
 pub(super) fn link(kv: &mut LinkerInstance<'_, Host>, waits: bool) -> Result<()> {
-    add(kv, waits, "get", |granted, (store, key)| get(granted, store, key))?;
+    add(kv, waits, "get", |granted, (store, key)| {
+        get(granted, store, key)
+    })?;
     add(kv, waits, "set", |granted, (store, key, value, ttl)| {
         set(granted, store, key, value, ttl)
     })?;

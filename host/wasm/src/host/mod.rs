@@ -94,9 +94,8 @@ impl Linkers {
 
     /// The linker for what waits.
     pub(crate) fn get(&self, waits: Waits) -> wasmtime::Result<&Linker<Host>> {
-        let index = usize::from(waits.wasi)
-            | usize::from(waits.kv) << 1
-            | usize::from(waits.limiter) << 2;
+        let index =
+            usize::from(waits.wasi) | usize::from(waits.kv) << 1 | usize::from(waits.limiter) << 2;
         let slot = &self.all[index % self.all.len()];
         if let Some(linker) = slot.get() {
             return Ok(linker);
@@ -128,7 +127,7 @@ fn link(linker: &mut Linker<Host>, waits: Waits) -> wasmtime::Result<()> {
     kv::link(&mut linker.instance(&interface("kv"))?, waits.kv)?;
     http_client::link(&mut linker.instance(&interface("http-client"))?)?;
     crypto::link(&mut linker.instance(&interface("crypto"))?)?;
-    limiter::link(&mut linker.instance(&interface("limiter"))?)?;
+    limiter::link(&mut linker.instance(&interface("limiter"))?, waits.limiter)?;
     interest::link(&mut linker.instance(&interface("interest"))?)
 }
 

@@ -91,11 +91,14 @@ impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Only components linked with WASI reach this, and they are made with a state. The fallback
         // keeps a mistake here from being a panic on a request.
-        let state = self
-            .wasi
-            .get_or_insert_with(|| {
-                State::new(&self.namespace, &self.version, self.start, &self.capabilities)
-            });
+        let state = self.wasi.get_or_insert_with(|| {
+            State::new(
+                &self.namespace,
+                &self.version,
+                self.start,
+                &self.capabilities,
+            )
+        });
         WasiCtxView {
             ctx: &mut state.context,
             table: &mut state.table,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tidegate_chain::{Chain, Exchange, HeadLimits, Policy, Progress, Verdict};
-use tidegate_wasm::{Binding, Options, Runtime, Settings};
+use tidegate_wasm::{Binding, Options, Runtime, Settings, Capabilities};
 
 /// A component from `tests/guests`.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
@@ -38,10 +38,17 @@ pub(crate) fn runtime(instances: u32) -> Arc<Runtime> {
 
 /// What a test that is not about limits uses.
 pub(crate) fn settings() -> Settings {
+    let words = ["log", "metrics", "clock", "random", "attributes", "limiter"];
     Settings {
         deadline: Duration::from_secs(2),
+        wait: Duration::from_secs(5),
         memory: 32 << 20,
+        body_bytes: 1 << 20,
         policy: Policy::default(),
+        capabilities: Arc::new(Capabilities {
+            words: words.into_iter().map(str::to_owned).collect(),
+            ..Capabilities::default()
+        }),
     }
 }
 
