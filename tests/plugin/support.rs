@@ -78,7 +78,9 @@ pub fn uncached(config: &str) -> String {
     if config.lines().any(|line| line.trim() == "[plugins]") {
         return config.to_owned();
     }
-    format!("[plugins]\nallow = [\"log\", \"metrics\", \"clock\", \"random\", \"attributes\", \"limiter\", \"crypto\"]\ncache = \"off\"\ndeadline = \"2s\"\n\n{config}")
+    format!(
+        "[plugins]\nallow = [\"log\", \"metrics\", \"clock\", \"random\", \"attributes\", \"limiter\", \"crypto\"]\ncache = \"off\"\ndeadline = \"2s\"\n\n{config}"
+    )
 }
 
 /// A route on this path with these plugins (as TOML has them), which answers with the request as an

@@ -13,6 +13,7 @@ use tidegate_chain::{Exchange, Facts, Note, Outcome};
 /// The writer must not block: each worker writes through it.
 pub struct AccessLog {
     format: Format,
+    attributes: Vec<String>,
     writer: Box<dyn Fn() -> Box<dyn Write> + Send + Sync>,
 }
 
@@ -39,21 +40,24 @@ pub(crate) struct Entry<'a> {
 }
 
 impl AccessLog {
-    /// A log whose lines go, each in one write, to what `writer` makes.
+    /// A log whose lines go, each in one write, to what `writer` makes. They have the values of these
+    /// attributes.
     pub fn new(
         format: Format,
+        attributes: Vec<String>,
         writer: impl Fn() -> Box<dyn Write> + Send + Sync + 'static,
     ) -> AccessLog {
         AccessLog {
             format,
+            attributes,
             writer: Box::new(writer),
         }
     }
 
     pub(crate) fn write(&self, entry: &Entry<'_>) {
         let line = match self.format {
-            Format::Json => entry.json(),
-            Format::Text => entry.text(),
+            Format::Json => entry.json(&self.attributes),
+            Format::Text => entry.text(&self.attributes),
         };
         // Nobody can be told that the log cannot be written.
         let _ = (self.writer)().write_all(line.as_bytes());
@@ -61,9 +65,9 @@ impl AccessLog {
 }
 
 impl Entry<'_> {
-    fn json(&self) -> String {
+    fn json(&self, attributes: &[String]) -> String {
         let facts = self.facts;
-        let mut line = json!({
+        let mut object = json!({
             "time": rfc3339(SystemTime::now()),
             "request_id": &*facts.request_id,
             "listener": &*facts.listener,
@@ -81,13 +85,18 @@ impl Entry<'_> {
             "attempts": self.attempts,
             "plugins": self.notes().iter().map(note).collect::<Vec<_>>(),
             "error": self.outcome.problem,
-        })
-        .to_string();
+        });
+        if !attributes.is_empty() {
+            let values = self.attributes(attributes);
+            let values = values.map(|(name, value)| (name.to_owned(), value.into()));
+            object["attributes"] = serde_json::Value::Object(values.collect());
+        }
+        let mut line = object.to_string();
         line.push('\n');
         line
     }
 
-    fn text(&self) -> String {
+    fn text(&self, attributes: &[String]) -> String {
         let facts = self.facts;
         let mut line = format!(
             "{} {} {} {} {}{} {} {}B {}ms route={}",
@@ -114,11 +123,23 @@ impl Entry<'_> {
         for one in self.notes() {
             let _ = write!(line, " plugin={}", note(one));
         }
+        for (name, value) in self.attributes(attributes) {
+            // Quoted and escaped: it may come from the request.
+            let _ = write!(line, " {name}={value:?}");
+        }
         if let Some(problem) = &self.outcome.problem {
             let _ = write!(line, " error={problem:?}");
         }
         line.push('\n');
         line
+    }
+
+    /// Those of the attributes that are set.
+    fn attributes<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = (&'a str, String)> {
+        names.iter().filter_map(|name| {
+            let value = self.exchange?.attribute(name)?;
+            Some((name.as_str(), value.text().into_owned()))
+        })
     }
 
     fn notes(&self) -> &[Note] {

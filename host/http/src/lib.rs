@@ -17,6 +17,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod access_log;
+mod attribute_metrics;
 mod body_clock;
 mod client;
 mod context;
@@ -35,6 +36,7 @@ mod throttle;
 mod upstream;
 
 pub use access_log::{AccessLog, Format};
+pub use attribute_metrics::AttributeMetrics;
 pub use context::{Connection, Context};
 pub use metrics::{Metrics, RouteMetrics};
 pub use serve::Server;

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tidegate_chain::Budget;
 use tidegate_config::{Cache, Config, Errors};
-use tidegate_http::{AccessLog, Context, Metrics, Server, State, phase};
+use tidegate_http::{AccessLog, AttributeMetrics, Context, Metrics, Server, State, phase};
 use tidegate_wasm::{Options, Runtime};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 pub struct Phases {
     state: Arc<ArcSwap<State>>,
     metrics: Metrics,
+    attributes: AttributeMetrics,
     access: Option<AccessLog>,
 }
 
@@ -112,7 +113,8 @@ impl ProxyHttp for Phases {
     }
 
     async fn logging(&self, s: &mut Session, e: Option<&Error>, c: &mut Context) {
-        phase::log::run(s, e, c, &self.metrics, self.access.as_ref()).await;
+        let (metrics, attributes) = (&self.metrics, &self.attributes);
+        phase::log::run(s, e, c, metrics, attributes, self.access.as_ref()).await;
     }
 
     // The access log says what failed; Pingora's own lines hold the query, which can hold secrets.
@@ -219,6 +221,10 @@ impl App {
         let phases = Phases {
             state: state.clone(),
             metrics: parts.metrics.clone(),
+            attributes: AttributeMetrics::register(
+                &config.admin.metrics_attributes,
+                &parts.registry,
+            )?,
             access: logs.access(),
         };
         let server = Arc::new(Server::new(

@@ -14,7 +14,7 @@ const LINES_WAITING: usize = 64 * 1024;
 
 /// The logs; dropping it writes what is left.
 pub struct Logs {
-    access: Option<(NonBlocking, tidegate_http::Format)>,
+    access: Option<(NonBlocking, tidegate_http::Format, Vec<String>)>,
     _guards: Vec<WorkerGuard>,
 }
 
@@ -39,7 +39,7 @@ pub fn start(log: &Log) -> Logs {
             Format::Json => tidegate_http::Format::Json,
             Format::Text => tidegate_http::Format::Text,
         };
-        (stdout, format)
+        (stdout, format, log.access_attributes.clone())
     });
     Logs {
         access,
@@ -50,9 +50,9 @@ pub fn start(log: &Log) -> Logs {
 impl Logs {
     /// The access log, if it is on.
     pub fn access(&self) -> Option<AccessLog> {
-        let (writer, format) = self.access.clone()?;
+        let (writer, format, attributes) = self.access.clone()?;
         let make = move || Box::new(writer.make_writer()) as Box<dyn Write>;
-        Some(AccessLog::new(format, make))
+        Some(AccessLog::new(format, attributes, make))
     }
 }
 

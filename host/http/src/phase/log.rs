@@ -1,6 +1,7 @@
 //! The exchange is over: metrics, access log, and the plugins that want to know.
 
 use crate::access_log::{AccessLog, Entry};
+use crate::attribute_metrics::AttributeMetrics;
 use crate::context::Context;
 use crate::head::Request;
 use crate::interpose::Interposed;
@@ -16,6 +17,7 @@ pub async fn run(
     error: Option<&Error>,
     context: &mut Context,
     metrics: &Metrics,
+    attributes: &AttributeMetrics,
     log: Option<&AccessLog>,
 ) {
     context.give_back(session);
@@ -40,9 +42,12 @@ pub async fn run(
         upstream_wait: context.upstream.answered_after,
         problem: context.problem.clone(),
     };
-    let plugins = context.plugins.take();
+    let shared = context.plugins.take();
+    let plugins = shared.as_ref().and_then(|shared| shared.try_lock().ok());
+    if let Some(plugins) = &plugins {
+        attributes.done(&plugins.exchange);
+    }
     if let Some(log) = log {
-        let plugins = plugins.as_ref().and_then(|shared| shared.try_lock().ok());
         let head = session.req_header();
         log.write(&Entry {
             facts: &context.facts,
@@ -55,7 +60,8 @@ pub async fn run(
             exchange: plugins.as_ref().map(|plugins| &*plugins.exchange),
         });
     }
-    if let Some(shared) = plugins {
+    drop(plugins);
+    if let Some(shared) = shared {
         tell_plugins(session, shared, outcome).await;
     }
 }

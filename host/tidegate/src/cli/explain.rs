@@ -40,7 +40,10 @@ pub(super) fn run(question: &Question) -> anyhow::Result<()> {
 fn request(question: &Question) -> anyhow::Result<http::request::Parts> {
     let url: Uri = question.url.parse().context("the URL is not valid")?;
     let Some(authority) = url.authority() else {
-        bail!("`{}` has no host; write the whole URL, as in http://localhost/", question.url);
+        bail!(
+            "`{}` has no host; write the whole URL, as in http://localhost/",
+            question.url
+        );
     };
     let host = tidegate_route::host(authority.as_str())
         .with_context(|| format!("`{authority}` is not a host"))?;
@@ -122,12 +125,19 @@ fn describe(
 ) -> anyhow::Result<()> {
     let name = &**plugin.name();
     let settings = config.plugins.settings(name);
-    let version = parts.library.version(name, &settings).map_err(anyhow::Error::msg)?;
+    let version = parts
+        .library
+        .version(name, &settings)
+        .map_err(anyhow::Error::msg)?;
     let interested = match plugin.interest().matches(request as &dyn RequestHead) {
         true => "",
         false => ", not called: it is not interested in this request",
     };
-    writeln!(text, "{number:>4}. {name}@{}{interested}", version.version())?;
+    writeln!(
+        text,
+        "{number:>4}. {name}@{}{interested}",
+        version.version()
+    )?;
     let phases: Vec<&str> = plugin.phases().iter().map(Phase::name).collect();
     writeln!(text, "      phases      {}", phases.join(", "))?;
     let allowed: Vec<&str> = grants::words(&settings.allow).collect();
@@ -140,7 +150,11 @@ fn describe(
         true => format!("asynchronously, within {:?} in all", settings.wait),
         false => "synchronously".to_owned(),
     };
-    writeln!(text, "      called      {waits}, computing at most {:?}", settings.deadline)?;
+    writeln!(
+        text,
+        "      called      {waits}, computing at most {:?}",
+        settings.deadline
+    )?;
     let policies = FailureKind::ALL.map(|kind| match plugin.policy().on(kind) {
         OnFailure::Closed => format!("{} closed", kind.name()),
         OnFailure::Open => format!("{} open", kind.name()),
@@ -174,8 +188,12 @@ fn bodies(route: &Route, request: &http::request::Parts, phase: Phase) -> String
         return format!("{label} body  passes unseen\n");
     }
     let names: Vec<&str> = ways.iter().map(|(name, _)| &**name).collect();
-    let waits = ways.iter().any(|(_, mode)| !matches!(mode, BodyMode::Streaming));
-    let whole = ways.iter().any(|(_, mode)| matches!(mode, BodyMode::Buffer(_)));
+    let waits = ways
+        .iter()
+        .any(|(_, mode)| !matches!(mode, BodyMode::Streaming));
+    let whole = ways
+        .iter()
+        .any(|(_, mode)| matches!(mode, BodyMode::Buffer(_)));
     let head = match (waits, whole) {
         (_, true) => "the head waits for the whole body, whose length is then known",
         (true, false) => "the head waits for the beginning of the body; its length is not known",

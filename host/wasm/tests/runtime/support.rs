@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tidegate_chain::{Chain, Exchange, HeadLimits, Policy, Progress, Verdict};
-use tidegate_wasm::{Binding, Options, Runtime, Settings, Capabilities};
+use tidegate_wasm::{Binding, Capabilities, Options, Runtime, Settings};
 
 /// A component from `tests/guests`.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
