@@ -242,6 +242,7 @@ address = "127.0.0.1:{site.admin_port}"
 
 [plugins]
 directory = "{folder}"
+allow = ["attributes", "log", "metrics", "clock", "limiter"]
 cache = "{site.folder}/cache"
 
 [[listener]]

@@ -157,7 +157,7 @@ async fn a_bad_file_at_the_start_is_an_error_with_a_place() {
             assert_eq!(exit.status.code(), Some(1), "{what}");
             assert!(exit.stderr.contains(reason), "{what}: {}", exit.stderr);
             assert!(
-                exit.stderr.contains("tidegate.toml:9:"),
+                exit.stderr.contains("tidegate.toml:10:"),
                 "{what}: {}",
                 exit.stderr
             );
