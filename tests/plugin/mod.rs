@@ -15,6 +15,7 @@ mod failures;
 mod files;
 mod headers;
 mod ip_access;
+mod jwt;
 mod rate_limit;
 mod refused;
 mod samples;
