@@ -5,6 +5,7 @@ mod support;
 
 mod answers;
 mod api_key;
+mod basic_auth;
 mod bounds;
 mod cache;
 mod composition;
@@ -15,6 +16,7 @@ mod failures;
 mod files;
 mod headers;
 mod ip_access;
+mod jwt;
 mod rate_limit;
 mod refused;
 mod samples;

@@ -327,6 +327,7 @@ mod body;
 mod config;
 #[doc(hidden)]
 pub mod export;
+mod field_name;
 mod header;
 mod host;
 mod interest;
@@ -342,6 +343,7 @@ mod upstream;
 pub use bindings::host::tidegate::plugin::interest::BodyMode;
 pub use bindings::host::tidegate::plugin::types::{Action, BodyAction, ConfigError, Error};
 pub use body::{RequestBody, ResponseBody};
+pub use field_name::FieldName;
 pub use header::{Edits, HeaderValue};
 pub use interest::Interest;
 pub use outcome::Outcome;

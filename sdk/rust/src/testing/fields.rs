@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::bindings::host::tidegate::plugin::types::Edit;
+use crate::field_name::{is_the_proxys, is_token};
 
 /// Fields in order; names in lower case.
 #[derive(Clone, Debug, Default)]
@@ -85,11 +86,10 @@ impl Fields {
 
 /// Whether a plugin may use this name (a token, RFC 9110 §5.6.2) with this value (§5.5).
 pub(super) fn check(name: &str, value: &[u8]) -> Result<(), Error> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(token) {
+    if !is_token(name) {
         return Err(Error::InvalidName);
     }
-    if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+    if is_the_proxys(name) {
         return Err(Error::Forbidden);
     }
     let allowed = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
@@ -99,17 +99,3 @@ pub(super) fn check(name: &str, value: &[u8]) -> Result<(), Error> {
         Err(Error::InvalidValue)
     }
 }
-
-/// The fields that the proxy keeps for itself.
-const OWN: [&str; 10] = [
-    "connection",
-    "content-length",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
