@@ -11,6 +11,7 @@ mod cache;
 mod composition;
 mod configuration;
 mod contract;
+mod cors;
 mod deadline;
 mod failures;
 mod files;
