@@ -177,8 +177,10 @@ impl Chain {
                     let place = station.place;
                     let held = std::mem::take(held);
                     station.state = State::Open;
-                    let verdict = self.over_limit(place, body.phase, progress, exchange);
-                    return verdict.map_or_else(|| Ok(joined(held, data)), Err);
+                    return match self.over_limit(place, body.phase, progress, exchange) {
+                        Some(verdict) => Err(verdict),
+                        None => Ok(joined(held, data)),
+                    };
                 }
                 body.taken += data.len();
                 held.extend_from_slice(&data);
@@ -193,8 +195,10 @@ impl Chain {
                     let place = station.place;
                     let held = std::mem::take(held);
                     station.state = State::Open;
-                    let verdict = self.over_limit(place, body.phase, progress, exchange);
-                    return verdict.map_or_else(|| Ok(joined(held, data)), Err);
+                    return match self.over_limit(place, body.phase, progress, exchange) {
+                        Some(verdict) => Err(verdict),
+                        None => Ok(joined(held, data)),
+                    };
                 }
                 body.taken += data.len();
                 held.extend_from_slice(&data);
