@@ -106,7 +106,7 @@ mod tests {
         let value = |label: &str| {
             let has =
                 |m: &&prometheus::proto::Metric| m.get_label().iter().any(|l| l.value() == label);
-            series.iter().find(has).map(|m| m.get_counter().value())
+            series.iter().find(has).map(|m| m.get_counter().get_value())
         };
         assert_eq!((value("t0"), value(OTHER)), (Some(1.0), Some(5.0)));
     }
