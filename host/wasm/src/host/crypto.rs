@@ -4,7 +4,8 @@ use super::Host;
 use crate::wit::{WitError, WitHash, WitJws, WitJwsError, WitKey, WitKeyUrl, WitKeys};
 use std::time::Duration;
 use tidegate_capability::crypto::{
-    Algorithm, Jws, JwsError, KeySet, KeyUrl, PasswordError, digest, equal, hmac, verify_jws,
+    Algorithm, Jws, JwsError, KeyError, KeySet, KeyUrl, PasswordError, digest, equal, hmac,
+    verify_jws,
 };
 use wasmtime::component::{LinkerInstance, WasmList};
 use wasmtime::{Result, StoreContextMut};
@@ -12,6 +13,9 @@ use wasmtime::{Result, StoreContextMut};
 type Caller<'a> = StoreContextMut<'a, Host>;
 type Answer<T> = std::result::Result<T, WitError>;
 type Verified = std::result::Result<WitJws, WitJwsError>;
+
+/// Key sets that an instance keeps.
+const KEY_SETS_MAX: usize = 8;
 
 pub(super) fn link(crypto: &mut LinkerInstance<'_, Host>) -> Result<()> {
     crypto.func_wrap(
@@ -45,8 +49,8 @@ pub(super) fn link(crypto: &mut LinkerInstance<'_, Host>) -> Result<()> {
     )?;
     crypto.func_wrap(
         "verify-jws",
-        |host: Caller<'_>, (token, keys, algorithms): (String, WitKeys, Vec<String>)| {
-            Ok((host.data().verify(&token, &keys, &algorithms),))
+        |mut host: Caller<'_>, (token, keys, algorithms): (String, WitKeys, Vec<String>)| {
+            Ok((host.data_mut().verify(&token, keys, &algorithms),))
         },
     )?;
     link_waiting(crypto)
@@ -108,23 +112,48 @@ impl Host {
         }
     }
 
-    fn verify(&self, token: &str, keys: &WitKeys, allowed: &[String]) -> Verified {
+    fn verify(&mut self, token: &str, keys: WitKeys, allowed: &[String]) -> Verified {
+        let allowed = algorithms(allowed).ok_or(WitJwsError::Algorithm)?;
         let keys = match keys {
-            WitKeys::Jwks(json) => KeySet::from_jwks(json.as_bytes()),
-            WitKeys::Pem(pem) => KeySet::from_pem(pem.as_bytes()),
-            WitKeys::Shared(WitKey::Bytes(key)) => KeySet::from_shared(key),
+            WitKeys::Jwks(text) => self.key_set(text, KeySet::from_jwks)?,
+            WitKeys::Pem(text) => self.key_set(text, KeySet::from_pem)?,
+            WitKeys::Shared(WitKey::Bytes(key)) => &parsed(KeySet::from_shared(&key))?,
             WitKeys::Shared(WitKey::Secret(handle)) => {
-                let secret = self.secret(*handle);
+                let secret = self.secret(handle);
                 let secret = secret.map_err(|_| WitJwsError::Unavailable)?;
-                KeySet::from_secret(secret.expose())
+                &parsed(KeySet::from_secret(secret.expose()))?
             }
         };
-        let keys = keys.map_err(|_| WitJwsError::InvalidKeys)?;
-        let allowed = algorithms(allowed).ok_or(WitJwsError::Algorithm)?;
-        verify_jws(token, &keys, &allowed)
+        verify_jws(token, keys, &allowed)
             .map(WitJws::from)
             .map_err(refused)
     }
+
+    /// Keys that are given as text are those of the configuration, nearly always: they are parsed once.
+    fn key_set(
+        &mut self,
+        text: String,
+        parse: impl FnOnce(&[u8]) -> std::result::Result<KeySet, KeyError>,
+    ) -> std::result::Result<&KeySet, WitJwsError> {
+        let known = self.key_sets.iter().position(|(of, _)| *of == text);
+        let place = match known {
+            Some(place) => place,
+            None => {
+                let keys = parsed(parse(text.as_bytes()))?;
+                if self.key_sets.len() >= KEY_SETS_MAX {
+                    self.key_sets.clear();
+                }
+                self.key_sets.push((text, keys));
+                self.key_sets.len() - 1
+            }
+        };
+        let known = self.key_sets.get(place).map(|(_, keys)| keys);
+        known.ok_or(WitJwsError::Unavailable)
+    }
+}
+
+fn parsed(keys: std::result::Result<KeySet, KeyError>) -> std::result::Result<KeySet, WitJwsError> {
+    keys.map_err(|_| WitJwsError::InvalidKeys)
 }
 
 fn algorithms(names: &[String]) -> Option<Vec<Algorithm>> {

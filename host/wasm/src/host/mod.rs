@@ -26,6 +26,7 @@ use crate::trap::MemoryExceeded;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+use tidegate_capability::crypto::KeySet;
 use tidegate_chain::{Exchange, Interest};
 use wasmtime::component::Linker;
 use wasmtime::{Engine, ResourceLimiter};
@@ -49,6 +50,8 @@ pub(crate) struct Host {
     gives_reply_bodies: bool,
     /// Names of secrets, by handle.
     opened: Vec<String>,
+    /// Keys that were given as text, and what they are.
+    key_sets: Vec<(String, KeySet)>,
     calls: http_client::Calls,
     namespace: Arc<Namespace>,
     version: Arc<str>,
@@ -182,6 +185,7 @@ impl Host {
             body_bytes: origin.body_bytes,
             gives_reply_bodies: origin.gives_reply_bodies,
             opened: Vec::new(),
+            key_sets: Vec::new(),
             calls: http_client::Calls::default(),
             start: *start,
             series: HashMap::new(),

@@ -2,6 +2,7 @@
 
 use super::Host;
 use crate::wit::{WitError, WitField};
+use tidegate_chain::Refusal;
 use wasmtime::component::LinkerInstance;
 use wasmtime::{Result, StoreContextMut};
 
@@ -13,7 +14,7 @@ pub(super) fn link(reply: &mut LinkerInstance<'_, Host>) -> Result<()> {
             let fields = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice()));
             let exchange = &mut host.data_mut().exchange;
             let set = exchange.set_reply(status, fields, &body);
-            Ok((set.map_err(WitError::from),))
+            Ok((set.map_err(|refusal| host.data().refuse_reply(refusal)),))
         },
     )?;
     reply.func_wrap(
@@ -24,7 +25,19 @@ pub(super) fn link(reply: &mut LinkerInstance<'_, Host>) -> Result<()> {
             }
             let fields = headers.iter().map(|(n, v)| (n.as_str(), v.as_slice()));
             let begun = host.data_mut().exchange.begin_reply(status, fields);
-            Ok((begun.map_err(WitError::from),))
+            Ok((begun.map_err(|refusal| host.data().refuse_reply(refusal)),))
         },
     )
+}
+
+impl Host {
+    /// A plugin that cannot reply nearly always fails next; its log line would not say why.
+    fn refuse_reply(&self, refusal: Refusal) -> WitError {
+        if self.namespace.may_log(self.monotonic()).is_some() {
+            let plugin = &*self.namespace.name;
+            let request = &*self.exchange.facts.request_id;
+            tracing::warn!(plugin, request, "its reply is refused: {refusal}");
+        }
+        refusal.into()
+    }
 }

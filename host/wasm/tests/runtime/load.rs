@@ -101,17 +101,18 @@ async fn a_configuration_that_does_not_end_is_cut() {
 async fn the_same_use_is_bound_once() {
     let runtime = runtime(8);
     let version = runtime.load(&"p".into(), &guest("stamp"), None).unwrap();
-    let first = runtime.bind(&version, "{}", &settings()).await.unwrap();
-    let again = runtime.bind(&version, "{}", &settings()).await.unwrap();
+    let settings = settings();
+    let first = runtime.bind(&version, "{}", &settings).await.unwrap();
+    let again = runtime.bind(&version, "{}", &settings).await.unwrap();
     assert!(Arc::ptr_eq(&first, &again));
     let other_config = runtime
-        .bind(&version, r#"{"a":1}"#, &settings())
+        .bind(&version, r#"{"a":1}"#, &settings)
         .await
         .unwrap();
     assert!(!Arc::ptr_eq(&first, &other_config));
     let longer = Settings {
         deadline: Duration::from_secs(9),
-        ..settings()
+        ..settings
     };
     let other_settings = runtime.bind(&version, "{}", &longer).await.unwrap();
     assert!(!Arc::ptr_eq(&first, &other_settings));
