@@ -5733,7 +5733,8 @@ pub mod tidegate {
                         .finish()
                 }
             }
-            /// A call whose bodies are streamed. Valid in this instance, until it is closed or the phase ends.
+            /// A call whose bodies are streamed. Valid in this instance until it is closed or the phase ends; where
+            /// the exchange keeps the instance, until the exchange ends.
             pub type Call = u32;
             #[allow(unused_unsafe, clippy::all)]
             /// One call, whole: send a request with a body and read the response with its body, of which at most
