@@ -12,6 +12,7 @@ mod composition;
 mod configuration;
 mod contract;
 mod deadline;
+mod ext_auth;
 mod failures;
 mod files;
 mod headers;
