@@ -8,6 +8,7 @@ mod api_key;
 mod basic_auth;
 mod bounds;
 mod cache;
+mod canary;
 mod composition;
 mod configuration;
 mod contract;
