@@ -19,6 +19,7 @@ mod headers;
 mod ip_access;
 mod rate_limit;
 mod refused;
+mod rewrite;
 mod samples;
 mod swap;
 mod wasi;
