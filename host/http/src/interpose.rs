@@ -94,6 +94,7 @@ impl Interposed {
             HttpTask::Header(head, end) if !head.status.is_informational() => {
                 if plugins.response_body.is_none() {
                     plugins.on(Event::Begin)?;
+                    plugins.put_response((*head).clone());
                     out.push(HttpTask::Header(head, end));
                     return Ok(());
                 }
@@ -176,7 +177,9 @@ impl Interposed {
             unless_gone(&mut self.inner, self.waits, work).await
         };
         plugins.give_back(self.inner.req_header_mut());
-        if let (Some((slot, _)), Some(head)) = (&mut self.response, plugins.take_response()) {
+        if let Some((slot, _)) = &mut self.response
+            && let Some(head) = plugins.take_response()
+        {
             **slot = head;
         }
         plugins.report(&Verdict::Proceed);
@@ -213,6 +216,8 @@ impl Interposed {
             respond::frame(&mut head, version, Some(held.len()))?;
         }
         plugins.on(Event::Begin)?;
+        // To be read while the body comes.
+        plugins.put_response((*head).clone());
         out.push(HttpTask::Header(head, ended && held.is_empty()));
         if !held.is_empty() {
             out.push(HttpTask::Body(Some(held.freeze()), ended));

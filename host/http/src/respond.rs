@@ -138,7 +138,9 @@ async fn send_pieces(
                 plugins.put_response(head);
             }
             let fed = feed(session, plugins, data, end).await?;
-            if let (Some((slot, _)), Some(head)) = (&mut held, plugins.take_response()) {
+            if let Some((slot, _)) = &mut held
+                && let Some(head) = plugins.take_response()
+            {
                 *slot = head;
             }
             data = match fed {
@@ -155,6 +157,7 @@ async fn send_pieces(
                 continue;
             }
             plugins.on(Event::Begin)?;
+            plugins.put_response(head.clone());
             session.write_response_header(Box::new(head), false).await?;
             data = before.freeze();
         }
