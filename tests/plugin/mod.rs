@@ -23,6 +23,7 @@ mod ip_access;
 mod jwt;
 mod rate_limit;
 mod refused;
+mod request_limits;
 mod rewrite;
 mod samples;
 mod swap;
