@@ -26,5 +26,6 @@ mod refused;
 mod request_limits;
 mod rewrite;
 mod samples;
+mod security_headers;
 mod swap;
 mod wasi;
