@@ -34,6 +34,8 @@ pub(crate) struct Plugins {
     pub(crate) response_body: Option<Body>,
     /// Whether the next data of the request's body has gone that way already, while the head waited.
     pub(crate) primed: bool,
+    /// Whether that is so at the beginning of every attempt.
+    pub(crate) primes: bool,
     /// Whether a plugin was shown data of the request's body that an attempt took from the client: it
     /// cannot be shown again.
     pub(crate) streamed: bool,
@@ -54,6 +56,7 @@ impl Plugins {
             request_body: None,
             response_body: None,
             primed: false,
+            primes: false,
             streamed: false,
             instead: None,
             problem: None,

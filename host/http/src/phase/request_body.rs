@@ -34,7 +34,9 @@ pub(super) async fn hold(
             Err(reply) => return Ok(Some(reply)),
         }
     }
-    plugins.primed = held.is_some();
+    // Pingora begins every attempt with what was held, if that is anything.
+    plugins.primes = held.as_ref().is_some_and(|h| h.whole || !h.data.is_empty());
+    plugins.primed = plugins.primes;
     let responses = chain.response_body(&plugins.progress, &context.state.held);
     let wanted = responses.is_some() || chain.wants_trailers(&plugins.progress);
     drop(plugins);

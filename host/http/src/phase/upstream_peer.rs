@@ -140,7 +140,7 @@ fn can_start_anew(context: &Context) -> bool {
     let awaited = plugins.exchange.stage.response() == ResponseStage::Awaited;
     let anew = !plugins.streamed && awaited;
     // What was held back goes to the next peer as it went to this one.
-    plugins.primed = plugins.request_body.is_some() && !plugins.streamed;
+    plugins.primed = plugins.primes;
     anew
 }
 
