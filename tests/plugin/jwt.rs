@@ -33,15 +33,12 @@ cache = "off"
 deadline = "2s"
 
 [plugin.jwt]
-allow = {{ log = true, metrics = true, clock = true, attributes = true, crypto = true, secrets = ["unused"], http = [
+allow = {{ log = true, metrics = true, clock = true, attributes = true, crypto = true, secrets = [], http = [
     {{ origin = "http://{issuer}", private = true }},
 ] }}
 
 [plugin.headers]
 allow = ["attributes", "log"]
-
-[secret.unused]
-command = ["printf", "not a key"]
 
 [[route]]
 name = "all"

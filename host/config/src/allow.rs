@@ -35,12 +35,13 @@ pub struct Allow {
     pub crypto: bool,
     /// Limit rates and concurrency; `None` where it may not.
     pub limiter: Option<LimiterGrant>,
-    /// Names of stores, which exist.
-    pub kv: Vec<String>,
-    /// Names of secrets, which exist.
-    pub secrets: Vec<String>,
-    /// Whom it may call; no origin twice.
-    pub http: Vec<HttpGrant>,
+    /// Names of stores, which exist. An empty list lets it ask, and refuses every store; `None` where it
+    /// may not even ask.
+    pub kv: Option<Vec<String>>,
+    /// Names of secrets, which exist; likewise.
+    pub secrets: Option<Vec<String>>,
+    /// Whom it may call, no origin twice; likewise.
+    pub http: Option<Vec<HttpGrant>>,
     /// Names of upstreams that it may choose, which exist.
     pub upstreams: Vec<String>,
     /// Folders that it sees; no guest path twice.
@@ -71,12 +72,12 @@ struct Table {
     crypto: Option<bool>,
     /// Limit rates and concurrency: `true` in this process, { redis = "NAME" } together with others.
     limiter: Option<RawLimiter>,
-    /// Use these [kv.NAME].
-    kv: List,
-    /// Use these [secret.NAME].
-    secrets: List,
+    /// Use these [kv.NAME]. With [] a plugin that can use stores is let in, and gets none.
+    kv: Option<List>,
+    /// Use these [secret.NAME], likewise.
+    secrets: Option<List>,
     /// Call these origins. At a private address: { origin = "http://10.0.0.5:8080", private = true }.
-    http: Vec<Brief<RawHttpGrant>>,
+    http: Option<Vec<Brief<RawHttpGrant>>>,
     /// Choose these [upstream.NAME].
     upstreams: List,
     /// See these folders.
@@ -89,9 +90,14 @@ impl RawAllow {
     /// What is written here, added to `base`; `false` takes away.
     pub(crate) fn over(self, base: Allow, resolver: &mut Resolver) -> Allow {
         let Self(own) = self;
-        let http = own.http.into_iter();
-        let http = http.map(|grant| RawHttpGrant::resolve(grant, resolver));
-        let http = added(base.http, http.collect(), |grant| grant.origin.clone());
+        let http = own.http.map(|grants| {
+            let grants = grants.into_iter();
+            let grants = grants.map(|grant| RawHttpGrant::resolve(grant, resolver));
+            grants.collect()
+        });
+        let http = either(base.http, http, |base, own| {
+            added(base, own, |grant| grant.origin.clone())
+        });
         let folders = resolve_folders(own.filesystem, resolver);
         let sockets = own.sockets.into_iter().map(|text| text.0).collect();
         Allow {
@@ -105,14 +111,30 @@ impl RawAllow {
                 Some(limiter) => limiter.over(base.limiter, resolver),
                 None => base.limiter,
             },
-            kv: names(base.kv, own.kv, Section::Kv, resolver),
-            secrets: names(base.secrets, own.secrets, Section::Secret, resolver),
+            kv: either(base.kv, own.kv, |base, own| {
+                names(base, own, Section::Kv, resolver)
+            }),
+            secrets: either(base.secrets, own.secrets, |base, own| {
+                names(base, own, Section::Secret, resolver)
+            }),
             http,
             upstreams: names(base.upstreams, own.upstreams, Section::Upstream, resolver),
             filesystem: added(base.filesystem, folders, |folder| folder.guest.clone()),
             sockets: added(base.sockets, sockets, |address| *address),
         }
     }
+}
+
+/// Both lists in one, where either is there.
+fn either<T, O: Default>(
+    base: Option<Vec<T>>,
+    own: Option<O>,
+    both: impl FnOnce(Vec<T>, O) -> Vec<T>,
+) -> Option<Vec<T>> {
+    if base.is_none() && own.is_none() {
+        return None;
+    }
+    Some(both(base.unwrap_or_default(), own.unwrap_or_default()))
 }
 
 /// Both lists, each key once; the own one replaces that of the base.

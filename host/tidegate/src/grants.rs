@@ -56,10 +56,10 @@ struct Wanted {
 impl Wanted {
     fn of(settings: &PluginSettings, config: &Config) -> Wanted {
         let mut allow = settings.allow.clone();
-        for grant in &mut allow.http {
+        for grant in allow.http.iter_mut().flatten() {
             grant.span = Span::default();
         }
-        let kv = allow.kv.iter().filter_map(|name| config.kv.get(name));
+        let kv = allow.kv.iter().flatten().filter_map(|name| config.kv.get(name));
         let redis = config.redis.iter().map(|(name, section)| {
             let section = config::Redis {
                 span: Span::default(),
@@ -196,7 +196,7 @@ impl Grants {
         prepared: &Prepared,
     ) -> Result<Capabilities, Vec<Error>> {
         let allow = &settings.allow;
-        let grants = allow.http.iter().map(|grant| http_grant(grant, config));
+        let grants = allow.http.iter().flatten().map(|grant| http_grant(grant, config));
         let (grants, errors): (Vec<_>, Vec<_>) = grants.partition(Result::is_ok);
         let mut errors: Vec<Error> = errors.into_iter().filter_map(Result::err).collect();
         let missing = allow
@@ -212,7 +212,7 @@ impl Grants {
         }
         let grants: Vec<Grant> = grants.into_iter().flatten().collect();
         let calls = usize::try_from(settings.http_calls).unwrap_or(usize::MAX);
-        let stores = allow.kv.iter().filter_map(|name| {
+        let stores = allow.kv.iter().flatten().filter_map(|name| {
             let store = self.store(name, plugin, config, prepared)?;
             Some((name.clone(), store))
         });
@@ -220,7 +220,7 @@ impl Grants {
             words: words(allow).map(str::to_owned).collect(),
             upstreams: allow.upstreams.iter().cloned().collect(),
             stores: stores.collect(),
-            secret_names: allow.secrets.iter().cloned().collect(),
+            secret_names: allow.secrets.iter().flatten().cloned().collect(),
             secrets: Some(prepared.secrets.clone()),
             limiter: match &allow.limiter {
                 Some(LimiterGrant::Redis(server)) => prepared
@@ -285,9 +285,9 @@ pub(crate) fn words(allow: &Allow) -> impl Iterator<Item = &'static str> {
         ("attributes", allow.attributes),
         ("crypto", allow.crypto),
         ("limiter", allow.limiter.is_some()),
-        ("kv", !allow.kv.is_empty()),
-        ("secrets", !allow.secrets.is_empty()),
-        ("http", !allow.http.is_empty()),
+        ("kv", allow.kv.is_some()),
+        ("secrets", allow.secrets.is_some()),
+        ("http", allow.http.is_some()),
     ]
     .into_iter()
     .filter_map(|(word, allowed)| allowed.then_some(word))
