@@ -5,6 +5,7 @@ mod support;
 
 mod answers;
 mod api_key;
+mod bodies;
 mod bounds;
 mod cache;
 mod composition;
