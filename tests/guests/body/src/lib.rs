@@ -197,8 +197,7 @@ impl Seen {
 /// Count what the host refused, and why.
 fn note(direction: &str, what: &str, answer: Result<(), Error>) {
     if let Err(error) = answer {
-        let error = format!("{error:?}");
-        let labels = [("direction", direction), ("what", what), ("error", &error)];
+        let labels = [("direction", direction), ("what", what), ("error", error.name())];
         metrics::count("refused", &labels, 1).ok();
     }
 }

@@ -76,6 +76,6 @@ fn text(request: &Request, name: &str) -> Option<String> {
 fn answer(request: &mut Request, done: Result<(), Error>) -> Action {
     match done {
         Ok(()) => Action::Proceed,
-        Err(error) => request.respond(Reply::new(409).text(format!("{error:?}"))),
+        Err(error) => request.respond(Reply::new(409).text(error.name())),
     }
 }

@@ -20,7 +20,7 @@ impl Plugin for Edit {
             trailers.set_header("x-checksum", checksum).ok();
         }
         if let Err(error) = reply::set(403, &[], b"too late") {
-            trailers.set_header("x-reply", format!("{error:?}")).ok();
+            trailers.set_header("x-reply", error.name()).ok();
         }
         Action::Proceed
     }
