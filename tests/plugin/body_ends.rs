@@ -53,8 +53,16 @@ async fn a_client_that_leaves_in_the_middle_of_an_upload_is_seen_to_leave() {
         let ended = "tidegate_plugin_outcome_exchanges_total";
         proxy.metric_becomes(ended, 2.0).await;
         proxy.metric_becomes(OPEN, 0.0).await;
-        let ends = "tidegate_plugin_body_calls_total{end=\"true\"}";
+        let ends = "tidegate_plugin_body_calls_total{direction=\"request\",end=\"true\"}";
         assert_eq!(proxy.metric(ends).await, 0.0, "{mode}: it never was whole");
+        let line = proxy.access_line("/half").await;
+        let error = line.field("error").unwrap();
+        assert!(error.starts_with("client: "), "{mode}: {error}");
+        assert_eq!(
+            line.field("status").as_deref(),
+            Some("0"),
+            "{mode}: nobody was answered"
+        );
         assert_eq!(proxy.send(post("/", "next")).await.text(), "next", "{mode}");
         proxy.metric_becomes(ended, 3.0).await;
     }
@@ -132,35 +140,55 @@ async fn an_origin_that_breaks_off_in_a_stream_does_not_look_complete() {
 #[tokio::test]
 async fn a_body_that_was_held_goes_whole_to_the_next_peer() {
     let origin = Origin::echo().await;
-    let closed = refusing_address();
-    // It takes the request, and closes without an answer.
-    let deaf = Origin::raw(async |mut stream| {
-        let _ = stream.read(&mut [0; 65536]).await;
+    let large = Bytes::from(vec![b'x'; 50_000]);
+    let peers = format!("peers = [{:?}, {:?}]", refusing_address(), origin.address());
+    for mode in ["buffer", "peek"] {
+        let proxy = proxy_to(mode, &peers).await;
+        let mut requests = 0.0;
+        for mut client in [proxy.client().await, proxy.h2_client().await] {
+            // In turn, so that one of each two begins with the peer that is not there.
+            for method in ["POST", "POST", "PUT", "PUT"] {
+                let response = client.send(request(method, "/", large.clone())).await;
+                assert_eq!(response.status, 200, "{mode} {method}");
+                assert!(
+                    response.body == large,
+                    "{mode} {method}: {}",
+                    response.body.len()
+                );
+                requests += 1.0;
+            }
+        }
+        let calls = "tidegate_plugin_body_calls_total{direction=\"request\"}";
+        proxy.metric_becomes(calls, requests).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_was_held_goes_whole_over_a_new_connection() {
+    // Answers once on each connection, with what it got, and closes it without a word.
+    let origin = Origin::raw(async |mut stream| {
+        let mut came = Vec::new();
+        while !came.ends_with(b"end") {
+            let Ok(1..) = stream.read_buf(&mut came).await else {
+                return;
+            };
+        }
+        let count = came
+            .iter()
+            .filter(|&&byte| byte == b'#')
+            .count()
+            .to_string();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", count.len());
+        let _ = stream.write_all((head + &count).as_bytes()).await;
     })
     .await;
-    let large = Bytes::from(vec![b'x'; 50_000]);
+    let body = format!("{}end", "#".repeat(50_000));
     for mode in ["buffer", "peek"] {
-        for (first, methods) in [
-            // Nobody was asked: any request may be repeated. Else only what is idempotent (RFC 9110 §9.2.2).
-            (closed.as_str(), &["POST", "PUT"][..]),
-            (deaf.address(), &["PUT"]),
-        ] {
-            let peers = format!("peers = [{first:?}, {:?}]", origin.address());
-            let proxy = proxy_to(mode, &peers).await;
-            for method in methods {
-                // In turn, so that one of each two requests begins with the one that fails.
-                for round in 0..2 {
-                    let what = format!("{mode} {method} {round}");
-                    for mut client in [proxy.client().await, proxy.h2_client().await] {
-                        let response = client.send(request(method, "/", large.clone())).await;
-                        assert_eq!(response.status, 200, "{what}");
-                        assert!(response.body == large, "{what}: {}", response.body.len());
-                    }
-                }
-            }
-            let asked = methods.len() as f64 * 4.0;
-            let calls = "tidegate_plugin_body_calls_total{direction=\"request\"}";
-            proxy.metric_becomes(calls, asked).await;
+        let proxy = proxy_to(mode, &peer(&origin)).await;
+        let mut client = proxy.client().await;
+        for _ in 0..20 {
+            let response = client.send(request("PUT", "/", body.clone())).await;
+            assert_eq!((response.status, response.text()), (200, "50000"), "{mode}");
         }
     }
 }
@@ -192,7 +220,8 @@ async fn a_body_that_was_streamed_is_not_shown_to_a_plugin_twice() {
 async fn an_origin_that_answers_before_the_body_is_there() {
     let origin = Origin::raw(async |mut stream| {
         let _ = stream.read(&mut [0; 1024]).await;
-        let answer = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 5\r\n\r\nearly";
+        let answer =
+            b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 5\r\n\r\nearly";
         let _ = stream.write_all(answer).await;
         let mut rest = vec![0; 1 << 16];
         while matches!(stream.read(&mut rest).await, Ok(1..)) {}

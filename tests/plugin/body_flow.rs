@@ -170,12 +170,12 @@ async fn an_upload_of_a_gibibyte_needs_no_memory() {
     let before = memory(&proxy);
     let peak = peak_during(&proxy, async {
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-        let head = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {GIB}\r\n\r\n");
+        let head = format!("POST / HTTP/1.0\r\ncontent-length: {GIB}\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         send(&mut stream, GIB, &AtomicU64::new(0)).await;
-        let (head, count) = read_head(&mut stream).await;
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        assert_eq!(String::from_utf8(count).unwrap(), GIB.to_string());
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with(&format!("\r\n\r\n{GIB}")), "{answer}");
     })
     .await;
     assert!(peak < before + GROWTH, "from {before} to {peak} bytes");
@@ -187,7 +187,7 @@ async fn a_client_that_does_not_read_stops_the_origin() {
     let proxy = shouting(&origin).await;
     let before = memory(&proxy);
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-    let request = format!("GET /{GIB} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let request = format!("GET /{GIB} HTTP/1.0\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let stopped = has_stopped(&sent, &proxy).await;
     assert!(stopped < IN_FLIGHT, "{stopped} bytes in flight");
