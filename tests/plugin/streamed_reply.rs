@@ -47,7 +47,8 @@ async fn a_reply_is_streamed_in_every_phase_that_can_reply() {
         let proxy = replying(when, LARGE, &origin).await;
         for mut client in [proxy.client().await, proxy.h2_client().await] {
             // Twice, because what does not end rightly spoils what follows on the connection.
-            for _ in 0..2 {
+            for round in 0..2 {
+                eprintln!("DBG {when} {round}");
                 let response = client.send(post("/", "x")).await;
                 assert_eq!(response.status, 200, "{when}");
                 assert_eq!(response.header("x-streamed"), "yes", "{when}");
