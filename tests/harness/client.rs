@@ -88,11 +88,13 @@ impl Client {
             }
         };
         let (head, body) = response.into_parts();
+        let body = body.collect().await?;
         Ok(Response {
             status: head.status.as_u16(),
             version: head.version,
             headers: head.headers,
-            body: body.collect().await?.to_bytes(),
+            trailers: body.trailers().cloned().unwrap_or_default(),
+            body: body.to_bytes(),
         })
     }
 }

@@ -21,6 +21,8 @@ pub struct Response {
     pub version: Version,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What came after the body; of HTTP/2 alone.
+    pub trailers: HeaderMap,
 }
 
 /// A request without a body.

@@ -22,6 +22,7 @@ mod wait;
 mod wire;
 
 pub use client::Client;
+pub use log::Line;
 pub use message::{Body, Request, Response, get, post, request, streamed, with_header};
 pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use program::{Exit, repository, run, tidegate, tidegate_with, tool};

@@ -9,15 +9,15 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::until;
+use super::{Body, until};
 
 /// A server with a port of its own, until it is dropped.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ struct State {
     seen: Mutex<Vec<Seen>>,
 }
 
-type Answer = http::Response<Full<Bytes>>;
+type Answer = http::Response<Body>;
 type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 type Service = Arc<dyn Fn(Seen) -> Answering + Send + Sync>;
 
@@ -56,8 +56,24 @@ impl Origin {
     }
 
     /// Answers each request by this function.
-    pub async fn answering(answer: impl Fn(Seen) -> Answer + Send + Sync + 'static) -> Origin {
+    pub async fn answering(
+        answer: impl Fn(Seen) -> http::Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Origin {
         Origin::serve(immediate(answer)).await
+    }
+
+    /// As [`Origin::answering`], in HTTP/2 without TLS, with any body: one with trailers, for example.
+    pub async fn h2(
+        answer: impl Fn(Seen) -> http::Response<Body> + Send + Sync + 'static,
+    ) -> Origin {
+        let service: Service = Arc::new(move |seen| Box::pin(std::future::ready(answer(seen))));
+        let (listener, address) = listen().await;
+        Origin::start(address, async move |state| {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                state.spawn(serve_h2_connection(stream, state.clone(), service.clone()));
+            }
+        })
     }
 
     /// Answers 200 `late`, each time that the semaphore gets a permit.
@@ -68,7 +84,7 @@ impl Origin {
             let gate = shared.clone();
             Box::pin(async move {
                 gate.acquire().await.unwrap().forget();
-                http::Response::new(Full::new(Bytes::from_static(b"late")))
+                http::Response::new(Full::new(Bytes::from_static(b"late")).boxed())
             })
         });
         (Origin::serve(service).await, gate)
@@ -173,6 +189,16 @@ impl State {
             state.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
+
+    async fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        service: &Service,
+    ) -> hyper::Result<Answer> {
+        let seen = Seen::read(request).await?;
+        self.seen.lock().unwrap().push(seen.clone());
+        Ok(service(seen).await)
+    }
 }
 
 /// An address where connections are refused.
@@ -208,8 +234,10 @@ async fn listen() -> (TcpListener, String) {
     (listener, address)
 }
 
-fn immediate(answer: impl Fn(Seen) -> Answer + Send + Sync + 'static) -> Service {
-    Arc::new(move |seen| Box::pin(std::future::ready(answer(seen))))
+fn immediate(
+    answer: impl Fn(Seen) -> http::Response<Full<Bytes>> + Send + Sync + 'static,
+) -> Service {
+    Arc::new(move |seen| Box::pin(std::future::ready(answer(seen).map(BodyExt::boxed))))
 }
 
 async fn serve_connection(
@@ -217,13 +245,19 @@ async fn serve_connection(
     state: Arc<State>,
     service: Service,
 ) {
-    let service = service_fn(async |request: http::Request<Incoming>| {
-        let seen = Seen::read(request).await?;
-        state.seen.lock().unwrap().push(seen.clone());
-        Ok::<_, hyper::Error>(service(seen).await)
-    });
+    let service = service_fn(async |request| state.answer(request, &service).await);
     // A connection that ends early is what some tests are about.
     let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn serve_h2_connection(stream: TcpStream, state: Arc<State>, service: Service) {
+    let service = service_fn(move |request| {
+        let (state, service) = (state.clone(), service.clone());
+        async move { state.answer(request, &service).await }
+    });
+    let _ = http2::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }

@@ -194,5 +194,6 @@ fn response(head: &httparse::Response<'_, '_>) -> Response {
         },
         headers: HeaderMap::from_iter(fields),
         body: Bytes::new(),
+        trailers: HeaderMap::new(),
     }
 }

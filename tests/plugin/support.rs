@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Proxy, repository, until};
+use crate::harness::{Origin, Proxy, repository, until};
 
 /// A component from `tests/guests`, as `make guests` builds it.
 pub fn guest(name: &str) -> Vec<u8> {
@@ -95,6 +95,26 @@ plugins = {plugins}
 respond = {{ echo = true }}
 "
     )
+}
+
+/// A route `all` through these plugins (as TOML has them) to an upstream `app` with these keys.
+pub fn route_through(plugins: &str, upstream: &str) -> String {
+    format!(
+        "
+[[route]]
+name = \"all\"
+plugins = {plugins}
+upstream = \"app\"
+
+[upstream.app]
+{upstream}
+"
+    )
+}
+
+/// The key `peers` of an upstream with this peer alone.
+pub fn peer(origin: &Origin) -> String {
+    format!("peers = [{:?}]", origin.address())
 }
 
 /// The path of a file in the plugin directory.

@@ -58,7 +58,11 @@ async fn read(
     loop {
         let data = match session.is_body_done() {
             true => None,
-            false => session.read_request_body().await?,
+            // As in Pingora's own loop: it is the client that is gone, or too slow.
+            false => {
+                let read = session.read_request_body().await;
+                read.map_err(|error| error.into_down())?
+            }
         };
         let end = data.is_none() || session.is_body_done();
         let data = data.unwrap_or_default();
