@@ -12,7 +12,7 @@ export PATH := $(TOOLS)/bin:$(PATH):/usr/sbin
 PLUGINS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml)))
 GUESTS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml)))
 # Those that test what a component built for WASI can do; the others import nothing but the contract.
-WASI_GUESTS := wasi wrong-world
+WASI_GUESTS := wasi wasi-grants wrong-world
 # Crates that depend on nothing heavy: their tests are built and done within a minute.
 PURE := -p tidegate-config -p tidegate-route -p tidegate-chain
 

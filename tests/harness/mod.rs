@@ -18,6 +18,8 @@ mod metrics;
 mod origin;
 mod program;
 mod proxy;
+mod redis;
+mod tls;
 mod wait;
 mod wire;
 
@@ -27,6 +29,8 @@ pub use message::{Body, Request, Response, get, post, request, streamed, with_he
 pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use program::{Exit, repository, run, tidegate, tidegate_with, tool};
 pub use proxy::Proxy;
+pub use redis::Redis;
+pub use tls::Authority;
 pub use wait::{soon, until};
 pub use wire::Wire;
 

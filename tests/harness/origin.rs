@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::{Authority, until};
 use super::{Body, until};
 
 /// A server with a port of its own, until it is dropped.
@@ -88,6 +89,28 @@ impl Origin {
             })
         });
         (Origin::serve(service).await, gate)
+    }
+
+    /// As [`Origin::answering`], over TLS.
+    pub async fn answering_tls(
+        authority: &Authority,
+        answer: impl Fn(Seen) -> Answer + Send + Sync + 'static,
+    ) -> Origin {
+        let (listener, address) = listen().await;
+        let (acceptor, service) = (authority.acceptor(), immediate(answer));
+        Origin::start(address, async move |state| {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, service, shared) =
+                    (acceptor.clone(), service.clone(), state.clone());
+                state.spawn(async move {
+                    // Some clients do not trust it.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve_connection(stream, shared, service).await;
+                    }
+                });
+            }
+        })
     }
 
     /// As [`Origin::echo`], on a Unix socket at this path.

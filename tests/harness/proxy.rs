@@ -36,12 +36,22 @@ impl Proxy {
 
     /// As [`Proxy::start`], with the configuration in this folder.
     pub async fn start_in(folder: TempDir, config: &str) -> Proxy {
+        Proxy::start_with_environment(folder, config, &[]).await
+    }
+
+    /// As [`Proxy::start_in`], with variables of the environment.
+    pub async fn start_with_environment(
+        folder: TempDir,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Proxy {
         let path = folder.path().join("tidegate.toml");
         std::fs::create_dir_all(folder.path().join("plugins")).unwrap();
         std::fs::write(&path, completed(config)).unwrap();
         let mut child = program::command()
             .args(["run", "--config"])
             .arg(&path)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,5 +1,6 @@
 //! Plugins in the running proxy: what they can do, what they cannot, and how they are exchanged.
 
+mod calls;
 mod load;
 mod support;
 
@@ -18,24 +19,33 @@ mod composition;
 mod configuration;
 mod contract;
 mod cors;
+mod crypto;
 mod deadline;
 mod ext_auth;
 mod failures;
 mod files;
+mod grants;
 mod headers;
+mod http_client;
 mod ip_access;
 mod jwt;
+mod kv;
+mod limits_shared;
 mod log_phase;
 mod phases;
+mod random;
 mod rate_limit;
 mod refused;
 mod request_limits;
 mod rewrite;
 mod samples;
+mod secrets;
 mod security_headers;
 mod streamed_reply;
 mod swap;
 mod tick;
 mod trailers;
 mod upstream_choice;
+mod waiting;
 mod wasi;
+mod wasi_grants;

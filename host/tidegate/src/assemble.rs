@@ -218,23 +218,14 @@ fn not_allowed(
     let granted: Vec<&str> = grants::words(&settings.allow).collect();
     let missing = version.imports().capabilities();
     let missing: Vec<&str> = missing.filter(|word| !granted.contains(word)).collect();
-    let plain = missing.iter().filter(|word| !grants::has_parameters(word));
-    let plain: Vec<String> = plain.map(|word| format!("\"{word}\"")).collect();
-    let mut help = match plain.is_empty() {
-        true => String::new(),
-        false => format!(
-            "if that is right, write `allow = [{}]` into [plugin.{name}]",
-            plain.join(", ")
-        ),
+    let allow = if missing.iter().any(|word| grants::has_parameters(word)) {
+        let entries: Vec<String> = missing.iter().map(|word| grants::example(word)).collect();
+        format!("{{ {} }}", entries.join(", "))
+    } else {
+        let words: Vec<String> = missing.iter().map(|word| format!("\"{word}\"")).collect();
+        format!("[{}]", words.join(", "))
     };
-    for word in missing.iter().filter(|word| grants::has_parameters(word)) {
-        let example = grants::example(word);
-        help += match help.is_empty() {
-            true => "if that is right, write ",
-            false => ", and ",
-        };
-        help += &format!("`allow = {{ {example} }}`");
-    }
+    let help = format!("if that is right, write `allow = {allow}` into [plugin.{name}]");
     config.error(span, text).with_help(help)
 }
 

@@ -298,12 +298,12 @@ pub(crate) fn has_parameters(word: &str) -> bool {
     matches!(word, "kv" | "secrets" | "http")
 }
 
-/// How a grant with parameters is written.
-pub(crate) fn example(word: &str) -> &'static str {
+/// How a capability is written in a table.
+pub(crate) fn example(word: &str) -> String {
     match word {
-        "kv" => "kv = [\"NAME\"]",
-        "secrets" => "secrets = [\"NAME\"]",
-        _ => "http = [\"https://HOST\"]",
+        "kv" | "secrets" => format!("{word} = [\"NAME\"]"),
+        "http" => "http = [\"https://HOST\"]".to_owned(),
+        _ => format!("{word} = true"),
     }
 }
 

@@ -211,6 +211,13 @@ impl Library {
         self.refused.with_label_values(&[&*name]).set(1);
     }
 
+    /// Files that were refused may be what a new configuration wants: look at them again.
+    pub fn reconsider(&self) {
+        for entry in self.lock().values_mut().filter(|e| e.problem.is_some()) {
+            entry.stamp = None;
+        }
+    }
+
     /// What to do about a plugin that is not there.
     pub fn hint(&self, config: &Config, name: &str) -> Option<String> {
         let files = files(config);

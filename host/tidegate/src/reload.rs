@@ -74,6 +74,7 @@ impl App {
         // From here on nothing fails.
         self.warn_of_fixed(&config);
         self.parts.start(&state);
+        self.parts.library.reconsider();
         self.state.store(Arc::new(state));
         self.listeners.commit(&config, bound);
         self.watch(&config);

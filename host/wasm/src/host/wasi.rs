@@ -59,8 +59,13 @@ impl State {
             .max_random_size(RANDOM_BYTES_MAX);
         if !sockets.is_empty() {
             context.socket_addr_check(move |address, usage| {
-                let connects = matches!(usage, SocketAddrUse::TcpConnect);
-                let granted = connects && sockets.contains(&address);
+                let granted = match usage {
+                    SocketAddrUse::TcpConnect => sockets.contains(&address),
+                    // A socket that connects is asked about the port that the system gives it. To
+                    // listen there is another use.
+                    SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
+                    _ => false,
+                };
                 Box::pin(async move { granted })
             });
         }
