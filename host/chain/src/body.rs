@@ -91,7 +91,10 @@ impl Chain {
     /// [`Chain::response`].
     pub fn response_body(&self, progress: &Progress, budget: &Arc<Budget>) -> Option<Body> {
         let places = (0..self.plugins().len()).rev();
-        let places = places.filter(|place| progress.wants_response_body(*place));
+        let wants = |place: &usize| {
+            progress.wants_response_body(*place) && !progress.is_amid_response(*place)
+        };
+        let places = places.filter(wants);
         let mode = |place: usize| {
             self.plugins()
                 .get(place)

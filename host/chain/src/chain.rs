@@ -38,6 +38,8 @@ pub struct Progress {
     response: u64,
     skip_request: u64,
     skip_response: u64,
+    /// Have seen the beginning of a response's body, and not its end.
+    amid: u64,
 }
 
 impl Progress {
@@ -47,6 +49,11 @@ impl Progress {
 
     pub(crate) fn wants_response_body(&self, place: usize) -> bool {
         self.response & !self.skip_response & 1 << place != 0
+    }
+
+    /// Whether the plugin is in the middle of a response's body: another one would be taken for its rest.
+    pub(crate) fn is_amid_response(&self, place: usize) -> bool {
+        self.amid & 1 << place != 0
     }
 
     /// The plugin lets the request pass.
@@ -330,6 +337,14 @@ impl Chain {
             end,
             keep,
         };
+        if phase == Phase::ResponseBody && keep {
+            let bit = 1 << place;
+            progress.amid = if end {
+                progress.amid & !bit
+            } else {
+                progress.amid | bit
+            };
+        }
         match self.run(call, progress, exchange).await {
             Ok(Action::Respond) => match exchange.reply.take() {
                 Some(reply) => {

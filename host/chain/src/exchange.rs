@@ -299,14 +299,15 @@ impl Exchange {
             return Some(Cow::Owned(Value::Text(asked.to_owned())));
         }
         if is_built_in(name) {
-            return self.facts.get(name).map(Cow::Owned);
+            return self.facts.attribute(name).map(Cow::Owned);
         }
         self.attributes.get(name).map(Cow::Borrowed)
     }
 }
 
 impl Facts {
-    fn get(&self, name: &str) -> Option<Value> {
+    /// A built-in attribute.
+    pub fn attribute(&self, name: &str) -> Option<Value> {
         let text = |text: &str| Some(Value::Text(text.to_owned()));
         match name {
             "client.address" => Some(Value::Text(self.client?.ip().to_canonical().to_string())),

@@ -66,6 +66,10 @@ impl AttributeMetrics {
         if let Some(counter) = values.get(value) {
             return counter.clone();
         }
+        if values.len() >= VALUES_MAX {
+            drop(values);
+            return self.requests.with_label_values(&[&*counted.name, OTHER]);
+        }
         drop(values);
         let mut values = counted
             .values

@@ -18,7 +18,10 @@ pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingo
     let mut shown = Vec::new();
     request_body::ask_for_it(session).await?;
     loop {
-        let mut data = session.read_request_body().await?;
+        let mut data = session
+            .read_request_body()
+            .await
+            .map_err(|error| error.into_down())?;
         let end = data.is_none();
         request_body::run(session, &mut data, end, context).await?;
         let data = data.unwrap_or_default();

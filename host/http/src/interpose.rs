@@ -279,7 +279,13 @@ impl CustomSession for Interposed {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
         let mut out = Vec::with_capacity(tasks.len() + 1);
         for task in tasks {
-            self.pass(task, &mut out).await?;
+            if let Err(error) = self.pass(task, &mut out).await {
+                // What was let go is sent, so that the client sees a response that breaks off.
+                if !out.is_empty() {
+                    self.inner.response_duplex_vec(out).await?;
+                }
+                return Err(error);
+            }
         }
         if out.is_empty() {
             return Ok(false);

@@ -193,6 +193,10 @@ pub(crate) async fn unless_gone<T>(
 }
 
 async fn gone(session: &mut ServerSession) {
+    if session.is_custom() {
+        // Ours, which has the client's behind it; the write that follows finds out.
+        return std::future::pending().await;
+    }
     if session.is_http2() {
         if let Some(closed) = session.watch_h2_stream_close() {
             let _ = closed.await;

@@ -128,10 +128,26 @@ async fn send_pieces(
     }
     plugins.on(Event::HoldResponse)?;
     let mut held = Some((head, BytesMut::new()));
+    let mut empty = 0;
     loop {
-        let piece = next_piece(session, plugins, place).await?;
+        // A plugin that never waits gets no further than anybody else on this worker.
+        tokio::task::yield_now().await;
+        let piece = match next_piece(session, plugins, place).await? {
+            Some(piece) => piece,
+            None if held.is_some() => {
+                let text = "503 service unavailable\n";
+                let reply = Reply::text(StatusCode::SERVICE_UNAVAILABLE, text);
+                return Ok(ControlFlow::Continue(reply));
+            }
+            None => return Err(internal("a plugin did not go on with its reply")),
+        };
         let end = piece.is_none();
         let mut data = piece.unwrap_or_default();
+        empty = if data.is_empty() { empty + 1 } else { 0 };
+        if empty > EMPTY_PIECES_MAX {
+            plugins.problem = Some("a reply's body does not come on".to_owned());
+            return Err(internal("a plugin gave too many empty pieces"));
+        }
         if plugins.response_body.is_some() {
             if let Some((head, _)) = &mut held {
                 let head = mem::replace(head, empty_response(StatusCode::OK));
@@ -170,11 +186,15 @@ async fn send_pieces(
     }
 }
 
+/// Pieces without data that a plugin may give in a row.
+const EMPTY_PIECES_MAX: u32 = 64;
+
+/// The next piece, if the plugin does not fail; `None` in it is the end.
 async fn next_piece(
     session: &mut Session,
     plugins: &mut Plugins,
     place: usize,
-) -> pingora::Result<Option<Bytes>> {
+) -> pingora::Result<Option<Option<Bytes>>> {
     plugins.lend(session.req_header_mut());
     let route = plugins.route.clone();
     let piece = {
@@ -185,10 +205,13 @@ async fn next_piece(
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(session.req_header_mut());
-    piece?.map_err(|failure| {
-        plugins.problem = Some(format!("reply body: {}", failure.kind.name()));
-        plugins.report(&Verdict::Proceed);
-        internal("a plugin did not go on with its reply")
+    Ok(match piece? {
+        Ok(piece) => Some(piece),
+        Err(failure) => {
+            plugins.problem = Some(format!("reply body: {}", failure.kind.name()));
+            plugins.report(&Verdict::Proceed);
+            None
+        }
     })
 }
 
@@ -267,6 +290,9 @@ async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> ping
         .await?;
     if !no_body {
         session.write_response_body(Some(body), true).await?;
+    } else if session.is_http2() {
+        // Dropped without an end, the stream would be reset.
+        session.finish_body().await?;
     }
     Ok(())
 }

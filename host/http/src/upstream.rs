@@ -3,7 +3,7 @@
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use rustc_hash::FxHasher;
-use std::hash::Hasher;
+use std::hash::{Hash as _, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub struct Peer {
     pub name: Arc<str>,
     template: HttpPeer,
     weight: u32,
+    /// Of its address: several peers can have one name.
+    hash: u64,
 }
 
 /// Where a peer is.
@@ -117,8 +119,11 @@ impl Peer {
         options.idle_timeout = Some(timeouts.idle);
         options.alpn = if http2 { ALPN::H2 } else { ALPN::H1 };
         options.max_h2_streams = H2_STREAMS;
+        let mut hasher = FxHasher::default();
+        format!("{address:?}").hash(&mut hasher);
         Ok(Peer {
             name: name.into(),
+            hash: hasher.finish(),
             template,
             weight: weight.max(1),
         })
@@ -192,7 +197,7 @@ impl Upstream {
     pub(crate) fn turn_for(&self, value: &[u8]) -> usize {
         let score = |peer: &Peer, share: u32| {
             let mut hasher = FxHasher::default();
-            hasher.write(peer.name.as_bytes());
+            hasher.write_u64(peer.hash);
             hasher.write_u32(share);
             hasher.write(value);
             // The last step of SplitMix64: the hasher's high bits alone are not spread well.

@@ -218,14 +218,8 @@ fn not_allowed(
     let granted: Vec<&str> = grants::words(&settings.allow).collect();
     let missing = version.imports().capabilities();
     let missing: Vec<&str> = missing.filter(|word| !granted.contains(word)).collect();
-    let allow = if missing.iter().any(|word| grants::has_parameters(word)) {
-        let entries: Vec<String> = missing.iter().map(|word| grants::example(word)).collect();
-        format!("{{ {} }}", entries.join(", "))
-    } else {
-        let words: Vec<String> = missing.iter().map(|word| format!("\"{word}\"")).collect();
-        format!("[{}]", words.join(", "))
-    };
-    let help = format!("if that is right, write `allow = {allow}` into [plugin.{name}]");
+    let all = grants::written(&settings.allow, &missing);
+    let help = format!("if that is right, write `allow = {all}` into [plugin.{name}]");
     config.error(span, text).with_help(help)
 }
 

@@ -59,7 +59,11 @@ impl Wanted {
         for grant in allow.http.iter_mut().flatten() {
             grant.span = Span::default();
         }
-        let kv = allow.kv.iter().flatten().filter_map(|name| config.kv.get(name));
+        let kv = allow
+            .kv
+            .iter()
+            .flatten()
+            .filter_map(|name| config.kv.get(name));
         let redis = config.redis.iter().map(|(name, section)| {
             let section = config::Redis {
                 span: Span::default(),
@@ -196,7 +200,11 @@ impl Grants {
         prepared: &Prepared,
     ) -> Result<Capabilities, Vec<Error>> {
         let allow = &settings.allow;
-        let grants = allow.http.iter().flatten().map(|grant| http_grant(grant, config));
+        let grants = allow
+            .http
+            .iter()
+            .flatten()
+            .map(|grant| http_grant(grant, config));
         let (grants, errors): (Vec<_>, Vec<_>) = grants.partition(Result::is_ok);
         let mut errors: Vec<Error> = errors.into_iter().filter_map(Result::err).collect();
         let missing = allow
@@ -293,18 +301,52 @@ pub(crate) fn words(allow: &Allow) -> impl Iterator<Item = &'static str> {
     .filter_map(|(word, allowed)| allowed.then_some(word))
 }
 
-/// Whether a capability is granted with more than its word.
-pub(crate) fn has_parameters(word: &str) -> bool {
-    matches!(word, "kv" | "secrets" | "http")
-}
-
-/// How a capability is written in a table.
-pub(crate) fn example(word: &str) -> String {
-    match word {
-        "kv" | "secrets" => format!("{word} = [\"NAME\"]"),
-        "http" => "http = [\"https://HOST\"]".to_owned(),
-        _ => format!("{word} = true"),
+/// What would allow these capabilities besides, as it is written in the configuration.
+pub(crate) fn written<'a>(allow: &Allow, missing: &[&'a str]) -> String {
+    let granted = words(allow).map(|word| -> &'a str { word });
+    let words: Vec<&str> = granted.chain(missing.iter().copied()).collect();
+    let rest = !allow.upstreams.is_empty()
+        || !allow.filesystem.is_empty()
+        || !allow.sockets.is_empty()
+        || matches!(allow.limiter, Some(LimiterGrant::Redis(_)));
+    if !rest
+        && !words
+            .iter()
+            .any(|word| matches!(*word, "kv" | "secrets" | "http"))
+    {
+        let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        return format!("[{}]", words.join(", "));
     }
+    let names = |names: &Option<Vec<String>>| match names {
+        Some(names) => format!("{names:?}"),
+        None => "[\"NAME\"]".to_owned(),
+    };
+    let mut entries: Vec<String> = words
+        .iter()
+        .map(|word| match *word {
+            "kv" => format!("kv = {}", names(&allow.kv)),
+            "secrets" => format!("secrets = {}", names(&allow.secrets)),
+            "http" => match &allow.http {
+                Some(_) => "http = …".to_owned(),
+                None => "http = [\"https://HOST\"]".to_owned(),
+            },
+            "limiter" => match &allow.limiter {
+                Some(LimiterGrant::Redis(name)) => format!("limiter = {{ redis = {name:?} }}"),
+                _ => "limiter = true".to_owned(),
+            },
+            word => format!("{word} = true"),
+        })
+        .collect();
+    if !allow.upstreams.is_empty() {
+        entries.push(format!("upstreams = {:?}", allow.upstreams));
+    }
+    if !allow.filesystem.is_empty() {
+        entries.push("filesystem = …".to_owned());
+    }
+    if !allow.sockets.is_empty() {
+        entries.push("sockets = …".to_owned());
+    }
+    format!("{{ {} }}", entries.join(", "))
 }
 
 fn secret_settings((name, section): (&String, &config::Secret)) -> (String, secret::Settings) {

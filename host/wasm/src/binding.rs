@@ -5,10 +5,10 @@ use crate::host::{Linkers, Origin, Waits};
 use crate::instance::{Instance, StartError, Template};
 use crate::kept::{KeptInstance, OpenBodies};
 use crate::namespace::Namespace;
-use crate::pool::{Pool, Pools};
+use crate::pool::{Place, Pool, Pools};
 use crate::version::PluginVersion;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tidegate_chain::{
     Action, Call, Exchange, Failure, FailureKind, Interest, Phase, PhaseSet, Plugin, Policy,
@@ -50,6 +50,8 @@ pub struct Binding {
     pool: Arc<Pool>,
     pools: Arc<Pools>,
     ticks: AtomicBool,
+    /// The instance that is called when time has passed.
+    ticking: Mutex<Option<KeptInstance>>,
 }
 
 /// A mistake in a plugin's configuration, found by the plugin.
@@ -139,6 +141,7 @@ impl Binding {
             pool: shared.pools.pool(shared.threads, depth),
             pools: shared.pools.clone(),
             ticks: AtomicBool::new(false),
+            ticking: Mutex::default(),
         };
         let (instance, interest) = if waits {
             binding.start_waiting().await?
@@ -189,48 +192,67 @@ impl Binding {
         started.map(|(instance, interest)| (Box::new(instance), interest))
     }
 
-    /// The instance that the exchange keeps, or an idle one.
-    fn take(&self, call: &Call<'_>, exchange: &mut Exchange) -> Option<Taken> {
+    /// The instance that the exchange keeps; or a place for one, where it is to keep it from now on.
+    fn kept(&self, call: &Call<'_>, exchange: &mut Exchange) -> Result<Kept, Failure> {
         let kept = exchange.take_kept(call.place);
         let kept = kept.and_then(|kept| kept.downcast::<KeptInstance>().ok());
-        if let Some((instance, open)) = kept.and_then(|kept| kept.take()) {
-            return Some(Taken {
-                instance,
-                kept: Some(open),
+        if let Some((instance, open, place)) = kept.and_then(|kept| kept.take()) {
+            return Ok(Kept {
+                instance: Some(instance),
+                place: Some((open, place)),
             });
         }
-        self.pool.take().map(Taken::idle)
+        let place = call.keep.then(|| self.place()).transpose()?;
+        Ok(Kept {
+            instance: self.pool.take(),
+            place,
+        })
+    }
+
+    fn place(&self) -> Result<(OpenBodies, Place), Failure> {
+        let place = self.pools.keep().ok_or_else(|| Failure {
+            kind: FailureKind::Error,
+            message:
+                "half of all plugin instances are kept by exchanges whose bodies stream; raise \
+                      `instances` of `[plugins]`"
+                    .to_owned(),
+        })?;
+        Ok((OpenBodies::default(), place))
     }
 
     /// Keep an instance that answered; an instance that failed is dropped with its store.
     fn settle(
         &self,
-        taken: Taken,
+        mut instance: Box<Instance>,
+        place: Option<(OpenBodies, Place)>,
         call: &Call<'_>,
         exchange: &mut Exchange,
-        answer: &Result<Action, Failure>,
-    ) {
-        let Taken { mut instance, kept } = taken;
+        answer: Result<Action, Failure>,
+    ) -> Result<Action, Failure> {
         let begins_reply = exchange.reply.as_ref().is_some_and(|r| r.pieces.is_some());
-        let action = match answer {
+        let action = match &answer {
             Ok(action) => action,
             // It answered, and said so: nothing is broken.
             Err(failure) if failure.kind == FailureKind::Error => &Action::Proceed,
-            Err(_) => return,
+            Err(_) => return answer,
         };
-        if call.keep || kept.is_some() || begins_reply {
-            let open = kept.unwrap_or_default().after(call, action);
-            let kept = KeptInstance::new(instance, open, &self.pool);
+        let place = match place {
+            None if begins_reply => Some(self.place()?),
+            place => place,
+        };
+        if let Some((open, place)) = place {
+            let open = open.after(call, action);
+            let kept = KeptInstance::new(instance, open, &self.pool, place);
             exchange.keep(call.place, Box::new(kept));
         } else if instance.is_fit() {
             instance.end_calls();
             self.pool.put(instance);
         }
+        answer
     }
 
     /// Call `on-tick` in its period for as long as the binding is in use.
     async fn tick(this: Weak<Binding>, period: Duration) {
-        let mut kept: Option<KeptInstance> = None;
         let mut times = tokio::time::interval(period);
         times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -238,12 +260,12 @@ impl Binding {
             let Some(binding) = this.upgrade() else {
                 return;
             };
-            binding.tick_once(&mut kept).await;
+            binding.tick_once().await;
         }
     }
 
     /// One tick, on an instance of its own: the one instance of the process that is called so.
-    async fn tick_once(&self, kept: &mut Option<KeptInstance>) {
+    async fn tick_once(&self) {
         let mut exchange = Box::<Exchange>::default();
         exchange.phase = Some(Phase::Tick);
         let call = Call {
@@ -253,7 +275,9 @@ impl Binding {
             end: false,
             keep: true,
         };
-        if let Some(kept) = kept.take() {
+        let ticking = || self.ticking.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = ticking().take();
+        if let Some(kept) = kept {
             exchange.keep(call.place, Box::new(kept));
         }
         let start = Instant::now();
@@ -274,26 +298,18 @@ impl Binding {
             );
         }
         let instance = exchange.take_kept(call.place);
-        *kept = instance
+        *ticking() = instance
             .and_then(|kept| kept.downcast().ok())
             .map(|kept| *kept);
     }
 }
 
-/// An instance for a call.
-struct Taken {
-    instance: Box<Instance>,
-    /// What the exchange that kept it had begun on it.
-    kept: Option<OpenBodies>,
-}
-
-impl Taken {
-    fn idle(instance: Box<Instance>) -> Taken {
-        Taken {
-            instance,
-            kept: None,
-        }
-    }
+/// What there is for a call.
+struct Kept {
+    /// The exchange's own, or an idle one.
+    instance: Option<Box<Instance>>,
+    /// Where the instance is kept afterwards, and what the exchange has begun on it.
+    place: Option<(OpenBodies, Place)>,
 }
 
 impl Plugin for Binding {
@@ -332,28 +348,26 @@ impl Plugin for Binding {
     }
 
     fn call(&self, call: Call<'_>, exchange: &mut Box<Exchange>) -> Result<Action, Failure> {
-        let mut taken = match self.take(&call, exchange) {
-            Some(taken) => taken,
-            None => Taken::idle(Binding::start(self).map_err(not_started)?.0),
+        let Kept { instance, place } = self.kept(&call, exchange)?;
+        let mut instance = match instance {
+            Some(instance) => instance,
+            None => Binding::start(self).map_err(not_started)?.0,
         };
-        let deadline = self.settings.deadline;
-        let answer = taken.instance.call(call, exchange, deadline);
-        self.settle(taken, &call, exchange, &answer);
-        answer
+        let answer = instance.call(call, exchange, self.settings.deadline);
+        self.settle(instance, place, &call, exchange, answer)
     }
 
     fn call_waiting<'a>(&'a self, call: Call<'a>, exchange: &'a mut Box<Exchange>) -> Waiting<'a> {
         Box::pin(async move {
             // Owned by this future: when it is dropped in the middle of a call, so is the instance.
-            let mut taken = match self.take(&call, exchange) {
-                Some(taken) => taken,
-                None => Taken::idle(self.start_waiting().await.map_err(not_started)?.0),
+            let Kept { instance, place } = self.kept(&call, exchange)?;
+            let mut instance = match instance {
+                Some(instance) => instance,
+                None => self.start_waiting().await.map_err(not_started)?.0,
             };
             let Settings { deadline, wait, .. } = self.settings;
-            let instance = &mut taken.instance;
             let answer = instance.call_waiting(call, exchange, deadline, wait).await;
-            self.settle(taken, &call, exchange, &answer);
-            answer
+            self.settle(instance, place, &call, exchange, answer)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Instances that an exchange keeps for itself, from its first streamed data on.
 
 use crate::instance::Instance;
-use crate::pool::Pool;
+use crate::pool::{Place, Pool};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_chain::{Action, Call, Phase};
 
@@ -12,6 +12,7 @@ pub(crate) struct KeptInstance {
     instance: Mutex<Option<Box<Instance>>>,
     open: OpenBodies,
     pool: Arc<Pool>,
+    place: Option<Place>,
 }
 
 /// Bodies that have begun and not ended on an instance.
@@ -32,19 +33,25 @@ impl OpenBodies {
 }
 
 impl KeptInstance {
-    pub(crate) fn new(instance: Box<Instance>, open: OpenBodies, pool: &Arc<Pool>) -> KeptInstance {
+    pub(crate) fn new(
+        instance: Box<Instance>,
+        open: OpenBodies,
+        pool: &Arc<Pool>,
+        place: Place,
+    ) -> KeptInstance {
         KeptInstance {
             instance: Mutex::new(Some(instance)),
             open,
             pool: pool.clone(),
+            place: Some(place),
         }
     }
 
     /// The instance, for a call.
-    pub(crate) fn take(mut self) -> Option<(Box<Instance>, OpenBodies)> {
+    pub(crate) fn take(mut self) -> Option<(Box<Instance>, OpenBodies, Place)> {
         let instance = self.instance.get_mut();
         let instance = instance.unwrap_or_else(PoisonError::into_inner).take()?;
-        Some((instance, self.open))
+        Some((instance, self.open, self.place.take()?))
     }
 }
 

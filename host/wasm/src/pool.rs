@@ -11,22 +11,52 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 /// Instances that are given up at once when as many live as may.
 const EVICTED_AT_ONCE: usize = 16;
 
-/// The pools of all bindings. Asked only when one is made and when the engine is full.
-#[derive(Default)]
-pub(crate) struct Pools(Mutex<Vec<Weak<Pool>>>);
+/// The pools of all bindings. Asked only when one is made, when the engine is full, and when an exchange
+/// wants an instance for itself.
+pub(crate) struct Pools {
+    all: Mutex<Vec<Weak<Pool>>>,
+    /// Instances that exchanges may still keep: slow clients of one plugin leave the others their half.
+    keepable: Arc<AtomicUsize>,
+}
+
+/// The place of an instance that an exchange keeps.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 pub(crate) struct Pool {
     shards: Box<[ArrayQueue<Box<Instance>>]>,
 }
 
 impl Pools {
+    /// For an engine with room for so many instances.
+    pub(crate) fn new(instances: u32) -> Pools {
+        let keepable = usize::try_from(instances / 2).unwrap_or(usize::MAX).max(1);
+        Pools {
+            all: Mutex::default(),
+            keepable: Arc::new(AtomicUsize::new(keepable)),
+        }
+    }
+
+    /// A place for an instance that an exchange keeps, if there is one.
+    pub(crate) fn keep(&self) -> Option<Place> {
+        let less = |left: usize| left.checked_sub(1);
+        let relaxed = Ordering::Relaxed;
+        self.keepable.fetch_update(relaxed, relaxed, less).ok()?;
+        Some(Place(self.keepable.clone()))
+    }
+
     /// A pool for so many threads that keeps up to `depth` idle instances of each.
     pub(crate) fn pool(&self, threads: usize, depth: usize) -> Arc<Pool> {
         let shard = |_| ArrayQueue::new(depth.max(1));
         let pool = Arc::new(Pool {
             shards: (0..threads.max(1)).map(shard).collect(),
         });
-        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
         pool
@@ -35,7 +65,7 @@ impl Pools {
     /// Give up some idle instances, so that another can be made. Pools take turns.
     pub(crate) fn evict(&self) {
         let mut evicted = Vec::new();
-        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..pools.len() {
             if evicted.len() >= EVICTED_AT_ONCE {
                 break;

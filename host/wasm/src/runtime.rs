@@ -84,6 +84,7 @@ impl Runtime {
             Ok(cache) => (cache, None),
             Err(problem) => (None, Some(problem)),
         };
+        let instances = options.instances;
         let runtime = Runtime {
             engine,
             linkers,
@@ -93,7 +94,7 @@ impl Runtime {
             registry: registry.clone(),
             namespaces: Mutex::default(),
             bindings: Mutex::default(),
-            pools: Arc::default(),
+            pools: Arc::new(Pools::new(instances)),
             start: Instant::now(),
         };
         Ok((Arc::new(runtime), problem))

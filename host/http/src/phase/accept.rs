@@ -27,6 +27,12 @@ pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> 
         facts.listener = listener;
         facts.peer = peer.map(|peer| peer.ip());
     }
+    if let Some(clock) = &context.body_clock
+        && session.is_body_done()
+    {
+        // Nobody says so later: what is not there does not pass.
+        clock.passed(true);
+    }
     set_deadlines(session, &context.state.limits);
     identify(session.req_header_mut(), context);
     let checked = check(session.req_header_mut(), context);
@@ -119,7 +125,7 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
     let path = tidegate_route::normalize_path(head.uri.path())
         .map_err(|_| bad("the path is not valid"))?;
     // Also without a change in the path: the target may have come in absolute form.
-    let changed = matches!(path, Cow::Owned(_));
+    let changed = matches!(path, Cow::Owned(_)) || head.uri.authority().is_some();
     if changed || head.raw_path().first() != Some(&b'/') {
         let target = match head.uri.query() {
             Some(query) => format!("{path}?{query}"),

@@ -33,10 +33,7 @@ pub async fn run(session: &mut Session, error: &Error, context: &mut Context) ->
         context.problem = Some(describe(error));
     }
     // What follows a 101 belongs to the tunnel.
-    let begun = session.was_upgraded()
-        || session
-            .response_written()
-            .is_some_and(|head| !head.status.is_informational());
+    let begun = super::has_begun(session);
     let outcome = |status| FailToProxy {
         error_code: status,
         can_reuse_downstream: false,

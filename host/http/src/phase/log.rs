@@ -26,6 +26,7 @@ pub async fn run(
     let took = context.start.elapsed();
     let status = session
         .response_written()
+        .filter(|_| super::has_begun(session))
         .map_or(0, |head| head.status.as_u16());
     match &context.route {
         Some(route) => route.metrics.done(status, took),
@@ -82,6 +83,8 @@ async fn tell_plugins(session: &mut Session, shared: Shared, outcome: Outcome) {
         plugins.put_response(head);
     }
     if waits {
+        // What others wait for is not held until this is through.
+        plugins.exchange.leases.clear();
         plugins.exchange.request = Box::new(Request(session.req_header().clone()));
         drop(plugins);
         tokio::spawn(async move { log(&mut *shared.lock().await).await });

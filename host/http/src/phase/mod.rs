@@ -8,3 +8,11 @@ pub mod request_body;
 pub mod response;
 pub mod upstream_peer;
 pub mod upstream_request;
+
+use pingora::protocols::http::ServerSession;
+
+/// Whether the client has got the head of a final response, or a tunnel. After a 100 (Continue) it has not.
+pub(crate) fn has_begun(session: &ServerSession) -> bool {
+    let head = session.response_written();
+    session.was_upgraded() || head.is_some_and(|head| !head.status.is_informational())
+}

@@ -86,10 +86,6 @@ async fn run_plugins(
         return Ok(Some(reply));
     }
     drop(plugins);
-    if session.is_upgrade_req() {
-        // What follows is a tunnel, and no body.
-        return Ok(None);
-    }
     request_body::hold(session, context, &shared).await
 }
 

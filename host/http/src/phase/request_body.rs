@@ -99,6 +99,8 @@ pub async fn run(
         // Bytes of a tunnel are not a body.
         return Ok(());
     }
+    // Before trailers the end comes without being called so.
+    let end = end || body.is_none();
     let Some(shared) = context.plugins.clone() else {
         return pass(body.as_ref().map_or(0, Bytes::len), end, context);
     };

@@ -26,10 +26,20 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         trace.turn = upstream.turn_after(trace.turn);
     }
     trace.attempts += 1;
+    let again = trace.attempts > 1;
     let Some(peer) = upstream.peer(trace.turn) else {
         return Error::e_explain(ErrorType::InternalError, "no peer");
     };
     trace.peer = Some(peer.name.clone());
+    let primes = match &context.plugins {
+        Some(shared) => shared.lock().await.primes,
+        None => false,
+    };
+    if again && !primes {
+        // The body comes once more from its beginning.
+        context.body_bytes = 0;
+    }
+    let trace = &context.upstream;
     if let Some(shared) = &context.plugins {
         let mut plugins = shared.lock().await;
         let asked = &mut plugins.exchange.upstreams;
@@ -64,6 +74,9 @@ async fn choose(session: &mut Session, context: &mut Context) -> pingora::Result
             let value = plugins.exchange.attribute(name);
             turn = value.map(|value| upstream.turn_for(value.text().as_bytes()));
         }
+    } else if let Some(name) = &upstream.hash_by {
+        let value = context.facts.attribute(name);
+        turn = value.map(|value| upstream.turn_for(value.text().as_bytes()));
     }
     context.upstream.turn = turn.unwrap_or_else(|| upstream.turn());
     context.upstream.group = Some(upstream);
@@ -119,7 +132,7 @@ pub fn failed(
     let repeatable = context.instead.is_none()
         && session.req_header().method.is_idempotent()
         && !session.as_ref().retry_buffer_truncated()
-        && session.response_written().is_none()
+        && !super::has_begun(session)
         && can_start_anew(context);
     error.retry.decide_reuse(reused);
     // An upstream that closed a pooled connection while we wrote to it has not seen the request.

@@ -140,10 +140,9 @@ fn describe(
     )?;
     let phases: Vec<&str> = plugin.phases().iter().map(Phase::name).collect();
     writeln!(text, "      phases      {}", phases.join(", "))?;
-    let allowed: Vec<&str> = grants::words(&settings.allow).collect();
-    let allowed = match allowed.is_empty() {
-        true => "nothing".to_owned(),
-        false => allowed.join(", "),
+    let allowed = match grants::written(&settings.allow, &[]) {
+        none if none == "[]" => "nothing".to_owned(),
+        allowed => allowed,
     };
     writeln!(text, "      allowed     {allowed}")?;
     let waits = match plugin.waits() {

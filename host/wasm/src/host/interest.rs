@@ -14,6 +14,8 @@ type Caller<'a> = StoreContextMut<'a, Host>;
 const LIST_MAX: usize = 256;
 /// The shortest period of `on-tick`.
 const TICK_MIN: Duration = Duration::from_secs(1);
+/// The longest.
+const TICK_MAX: Duration = Duration::from_hours(24);
 /// Bytes of one entry.
 const TEXT_BYTES_MAX: usize = 8 * 1024;
 
@@ -104,7 +106,7 @@ impl Host {
 
     fn tick(&mut self, period: Duration) -> std::result::Result<(), WitError> {
         let interest = self.interest.as_mut().ok_or(WitError::WrongPhase)?;
-        if period < TICK_MIN {
+        if !(TICK_MIN..=TICK_MAX).contains(&period) {
             return Err(WitError::InvalidArgument);
         }
         interest.tick = Some(period);

@@ -16,6 +16,11 @@ type Caller<'a> = StoreContextMut<'a, Host>;
 type Answer<T> = std::result::Result<T, WitError>;
 type Bytes = Vec<u8>;
 
+/// Bytes of the key of a place.
+const KEY_BYTES_MAX: usize = 1024;
+/// Places that an exchange can hold.
+const PLACES_MAX: usize = 64;
+
 /// Seeded per process, so that nobody can choose keys that collide.
 static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
@@ -70,6 +75,7 @@ fn link_local(limiter: &mut LinkerInstance<'_, Host>) -> Result<()> {
         |mut host: Caller<'_>, (scope, key, limit, ttl): (WitScope, Bytes, u64, u64)| {
             let host = host.data_mut();
             let mut acquired = || {
+                host.may_hold(&key)?;
                 let hash = host.hash(scope, &key)?;
                 if limit == 0 || ttl == 0 {
                     return Err(WitError::InvalidArgument);
@@ -119,7 +125,9 @@ fn link_shared(limiter: &mut LinkerInstance<'_, Host>) -> Result<()> {
         |mut host: Caller<'_>, (scope, key, limit, ttl): (WitScope, Bytes, u64, u64)| {
             Box::new(async move {
                 let (shared, scoped) = (host.data().shared(), host.data().scoped(scope, &key));
+                let may_hold = host.data().may_hold(&key);
                 let lease: Answer<_> = async {
+                    may_hold?;
                     if limit == 0 || ttl == 0 {
                         return Err(WitError::InvalidArgument);
                     }
@@ -166,6 +174,17 @@ impl Host {
         }
         key.hash(&mut hasher);
         Ok(hasher.finish())
+    }
+
+    /// Whether the exchange may hold one place more.
+    fn may_hold(&self, key: &[u8]) -> Answer<()> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(WitError::InvalidArgument);
+        }
+        if self.exchange.leases.len() >= PLACES_MAX {
+            return Err(WitError::LimitReached);
+        }
+        Ok(())
     }
 
     /// The exchange holds a place until it is over.

@@ -197,7 +197,11 @@ impl Seen {
 /// Count what the host refused, and why.
 fn note(direction: &str, what: &str, answer: Result<(), Error>) {
     if let Err(error) = answer {
-        let labels = [("direction", direction), ("what", what), ("error", error.name())];
+        let labels = [
+            ("direction", direction),
+            ("what", what),
+            ("error", error.name()),
+        ];
         metrics::count("refused", &labels, 1).ok();
     }
 }
