@@ -17,8 +17,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::{Authority, until};
-use super::{Body, until};
+use super::{Authority, Body, until};
 
 /// A server with a port of its own, until it is dropped.
 #[derive(Debug)]
@@ -94,7 +93,7 @@ impl Origin {
     /// As [`Origin::answering`], over TLS.
     pub async fn answering_tls(
         authority: &Authority,
-        answer: impl Fn(Seen) -> Answer + Send + Sync + 'static,
+        answer: impl Fn(Seen) -> http::Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Origin {
         let (listener, address) = listen().await;
         let (acceptor, service) = (authority.acceptor(), immediate(answer));
