@@ -226,6 +226,21 @@ async fn names_that_were_not_allowed_are_forbidden() {
 }
 
 #[tokio::test]
+async fn an_empty_list_lets_a_plugin_in_and_gives_it_nothing() {
+    let plain = EVERYTHING.lines().take(7).collect::<Vec<_>>().join("\n");
+    let none = config(&format!("{plain}\nkv = []\nsecrets = []\nhttp = []"));
+    let proxy = start_with(&all(), &none).await;
+    for what in [
+        json!({ "kv": "s" }),
+        json!({ "secret": "t" }),
+        json!({ "http": "https://issuer.example/" }),
+    ] {
+        let answer = call(&proxy, &what).await;
+        assert_eq!(answer.as_deref(), Ok("forbidden"), "{what}");
+    }
+}
+
+#[tokio::test]
 async fn upstreams_beside_the_own_one_have_to_be_allowed() {
     let (own, granted, other) = (
         Origin::echo().await,
