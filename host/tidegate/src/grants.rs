@@ -8,7 +8,7 @@ use tidegate_capability::crypto::{Jwks, JwksSettings, PasswordSettings, Password
 use tidegate_capability::http::{self, Grant, Transport};
 use tidegate_capability::kv::{Limits, Shared, Store, Stores};
 use tidegate_capability::limiter;
-use tidegate_capability::redis::{self, Connection};
+use tidegate_capability::redis::{self, Connection, Password};
 use tidegate_capability::secret::{self, Secrets, Source};
 use tidegate_config::{
     self as config, Allow, Config, Error, Errors, HttpGrant, Kv, LimiterGrant, PeerAddress,
@@ -32,7 +32,7 @@ pub struct Grants {
 #[derive(Default)]
 struct Kept {
     secrets: Option<KeptSecrets>,
-    connections: HashMap<String, (config::Redis, Connection)>,
+    connections: HashMap<String, (config::Redis, Arc<Secrets>, Connection)>,
     granted: HashMap<String, (Wanted, Arc<Capabilities>)>,
 }
 
@@ -102,17 +102,11 @@ impl Grants {
     /// Read the secrets, and make the connections that stores use.
     pub(crate) async fn prepare(&self, config: &Config) -> Result<Prepared, Errors> {
         let secrets = self.secrets(config).await?;
-        let mut connections = HashMap::new();
-        let mut errors = Vec::new();
-        for (name, section) in &config.redis {
-            match self.connection(name, section, &secrets) {
-                Ok(connection) => {
-                    connections.insert(name.clone(), connection);
-                }
-                Err(problem) => errors.push(config.error(section.span, problem)),
-            }
-        }
-        Errors::check(errors)?;
+        let connections = config.redis.iter().map(|(name, section)| {
+            let connection = self.connection(name, section, &secrets);
+            (name.clone(), connection)
+        });
+        let connections = connections.collect();
         Ok(Prepared {
             secrets,
             connections,
@@ -144,32 +138,35 @@ impl Grants {
         &self,
         name: &str,
         section: &config::Redis,
-        secrets: &Secrets,
-    ) -> Result<Connection, String> {
+        secrets: &Arc<Secrets>,
+    ) -> Connection {
         let mut kept = self.lock();
         let plain = config::Redis {
             span: Span::default(),
             ..section.clone()
         };
-        if let Some((known, connection)) = kept.connections.get(name)
+        // One without a password does not depend on secrets.
+        let of = |known: &Arc<Secrets>| plain.password.is_none() || Arc::ptr_eq(known, secrets);
+        if let Some((known, source, connection)) = kept.connections.get(name)
             && *known == plain
+            && of(source)
         {
-            return Ok(connection.clone());
+            return connection.clone();
         }
         let settings = redis::Settings {
             address: address(&section.address),
             username: section.username.clone(),
-            password: section
-                .password
-                .as_deref()
-                .and_then(|name| secrets.get(name)),
+            password: section.password.clone().map(|name| {
+                let secrets = secrets.clone();
+                Password::new(move || secrets.get(&name))
+            }),
             database: section.database,
             timeout: section.timeout,
         };
-        let connection = Connection::new(name, &settings).map_err(|error| error.to_string())?;
-        let value = (plain, connection.clone());
+        let connection = Connection::new(name, &settings);
+        let value = (plain, secrets.clone(), connection.clone());
         kept.connections.insert(name.to_owned(), value);
-        Ok(connection)
+        connection
     }
 
     /// What a plugin gets: the same as before where nothing about it changed.

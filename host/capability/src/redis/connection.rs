@@ -16,7 +16,7 @@ use ::redis::{
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Error, InvalidPassword, Settings};
+use super::{Error, Password, Settings};
 
 /// How long an attempt to connect may take. Callers wait no longer than for a command.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -33,7 +33,9 @@ pub struct Connection(Arc<Inner>);
 
 struct Inner {
     name: Arc<str>,
+    /// Without the password.
     info: ConnectionInfo,
+    password: Option<Password>,
     timeout: Duration,
     link: watch::Sender<Link>,
     /// Commands in a row that had no answer.
@@ -59,29 +61,21 @@ enum Link {
 
 impl Connection {
     /// A connection for the section `[redis.{name}]`. Nothing is opened yet.
-    ///
-    /// # Errors
-    ///
-    /// A password that is not UTF-8.
-    pub fn new(name: &str, settings: &Settings) -> Result<Connection, InvalidPassword> {
-        let password = settings.password.as_ref().map(|password| {
-            let text = std::str::from_utf8(password.expose());
-            text.map(str::to_owned)
-                .map_err(|_| InvalidPassword(name.to_owned()))
-        });
+    pub fn new(name: &str, settings: &Settings) -> Connection {
         let info = ConnectionInfo {
             addr: settings.address.clone().into(),
             redis: RedisConnectionInfo {
                 db: settings.database.into(),
                 username: settings.username.clone(),
-                password: password.transpose()?,
+                password: None,
                 // With it the library says at once that a connection was closed.
                 protocol: ProtocolVersion::RESP3,
             },
         };
-        Ok(Connection(Arc::new(Inner {
+        Connection(Arc::new(Inner {
             name: name.into(),
             info,
+            password: settings.password.clone(),
             timeout: settings.timeout,
             link: watch::Sender::new(Link::Down {
                 reason: "not connected yet".into(),
@@ -90,7 +84,7 @@ impl Connection {
             }),
             silent: AtomicU32::new(0),
             made: AtomicU64::new(0),
-        })))
+        }))
     }
 
     /// Runs a command.
@@ -246,7 +240,13 @@ async fn open(inner: &Arc<Inner>, number: u64) -> RedisResult<MultiplexedConnect
         }
         Ok::<(), ()>(())
     });
-    Client::open(inner.info.clone())?
+    let mut info = inner.info.clone();
+    if let Some(password) = &inner.password {
+        let text = password.text();
+        let refused = (ErrorKind::InvalidClientConfig, "the password is not text");
+        info.redis.password = Some(text.ok_or(refused)?);
+    }
+    Client::open(info)?
         .get_multiplexed_async_connection_with_config(&config)
         .await
 }
@@ -274,7 +274,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_is_down_is_an_error_at_once_and_not_at_the_start() {
         let nobody = settings(Address::Unix("/nonexistent/redis.sock".into()));
-        let connection = Connection::new("cache", &nobody).unwrap();
+        let connection = Connection::new("cache", &nobody);
         for _ in 0..3 {
             let error = ping(&connection).await.unwrap_err();
             assert!(matches!(error, Error::Unavailable { .. }), "{error}");
@@ -343,10 +343,11 @@ mod tests {
             return;
         };
         let mut settings = settings(server.address());
-        settings.password = Some(Arc::new(Secret::new(b"hunter2")));
+        let secret = Arc::new(Secret::new(b"hunter2"));
+        settings.password = Some(Password::new(move || Some(secret.clone())));
         settings.username = Some("edge".into());
         assert!(!format!("{settings:?}").contains("hunter2"));
-        let connection = Connection::new("cache", &settings).unwrap();
+        let connection = Connection::new("cache", &settings);
         let error = ping(&connection).await.unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
 
@@ -355,9 +356,11 @@ mod tests {
         server.connect().query::<String>(&user).await.unwrap();
         until("it is let in", async || ping(&connection).await.ok()).await;
 
-        settings.password = Some(Arc::new(Secret::new(b"\xff")));
-        let refused = Connection::new("cache", &settings).err();
-        assert_eq!(refused, Some(InvalidPassword("cache".into())));
+        let secret = Arc::new(Secret::new(b"\xff"));
+        settings.password = Some(Password::new(move || Some(secret.clone())));
+        let refused = ping(&Connection::new("cache", &settings)).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("not text"), "{refused}");
     }
 
     #[tokio::test]

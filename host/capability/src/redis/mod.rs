@@ -24,18 +24,36 @@ pub struct Settings {
     pub address: Address,
     /// Who to be; the server's user `default` where absent.
     pub username: Option<String>,
-    /// UTF-8.
-    pub password: Option<Arc<Secret>>,
+    /// Asked for whenever a connection is made, so that it can be rotated.
+    pub password: Option<Password>,
     /// The number of the database.
     pub database: u32,
     /// The most time that one command takes, the wait for a connection included.
     pub timeout: Duration,
 }
 
-/// Settings with which no connection can be made.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("redis `{0}`: the password is not UTF-8")]
-pub struct InvalidPassword(pub String);
+/// Where the present password is.
+#[derive(Clone)]
+pub struct Password(Arc<dyn Fn() -> Option<Arc<Secret>> + Send + Sync>);
+
+impl Password {
+    /// A password that this gives.
+    pub fn new(present: impl Fn() -> Option<Arc<Secret>> + Send + Sync + 'static) -> Password {
+        Password(Arc::new(present))
+    }
+
+    /// As Redis takes it: text.
+    fn text(&self) -> Option<String> {
+        let secret = (self.0)()?;
+        Some(std::str::from_utf8(secret.expose()).ok()?.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
 
 /// Why a command has no answer.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

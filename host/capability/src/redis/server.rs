@@ -67,7 +67,7 @@ impl Server {
             timeout,
             ..settings(self.address())
         };
-        Connection::new("test", &settings).unwrap()
+        Connection::new("test", &settings)
     }
 
     async fn ready(&self) {
