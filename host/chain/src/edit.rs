@@ -160,6 +160,12 @@ impl Exchange {
             return Err(Refusal::InvalidValue);
         }
         let value = field_value(host.as_bytes())?;
+        // A target that names the host as well, as in HTTP/2, would go before the field.
+        let uri = self.request.uri();
+        if uri.authority().is_some() {
+            let target = uri.path_and_query().map_or("/", |target| target.as_str());
+            self.set_target(&target.to_owned())?;
+        }
         let old = self
             .request
             .fields()
@@ -317,4 +323,28 @@ fn within(
         return Err(Refusal::LimitReached);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Phase;
+
+    #[test]
+    fn the_host_that_is_set_is_the_only_one() {
+        for target in ["http://a.example/x?y", "/x?y"] {
+            let (head, ()) = http::Request::get(target).body(()).unwrap().into_parts();
+            let mut exchange = Exchange {
+                request: Box::new(head),
+                phase: Some(Phase::RequestHead),
+                ..Exchange::default()
+            };
+            exchange.begin_edits(true);
+            exchange.set_host("b.example:81").unwrap();
+            assert_eq!(exchange.request.uri(), "/x?y", "{target}");
+            assert_eq!(exchange.request.fields()[HOST], "b.example:81");
+            exchange.undo_edits();
+            assert_eq!(exchange.request.uri(), target);
+        }
+    }
 }
