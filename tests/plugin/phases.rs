@@ -167,6 +167,21 @@ async fn a_reply_from_a_buffered_response_body_takes_its_place() {
 }
 
 #[tokio::test]
+async fn a_reply_without_a_body_ends_like_any_other() {
+    let origin = Origin::echo().await;
+    for direction in ["request", "response"] {
+        let refuse =
+            format!("{direction} = {{ mode = \"buffer\", size = 100, action = \"respond\" }}");
+        let proxy = chain(&[body(&refuse)], &origin, "").await;
+        for mut client in [proxy.client().await, proxy.h2_client().await] {
+            let response = client.try_send(post("/", "hello")).await;
+            let response = response.unwrap_or_else(|error| panic!("{direction}: {error:?}"));
+            assert_eq!((response.status, response.text()), (403, ""), "{direction}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_failure_at_a_body_that_waits_is_a_503_or_passes() {
     let origin = Origin::echo().await;
     for (direction, action) in [
