@@ -175,33 +175,38 @@ body_bytes = \"64KiB\"
 #[tokio::test]
 async fn all_requests_together_hold_no_more_than_is_allowed() {
     let origin = Origin::echo().await;
-    let buffer = r#"request = { mode = "buffer", size = 65536 }"#;
+    // The first holds nothing, and counts what comes to the second.
+    let plugins = r#"[
+        { use = "body", config = { request = { mode = "streaming" } } },
+        { use = "body", config = { request = { mode = "buffer", size = 65536 } } },
+    ]"#;
     let all = plugins_with("body_bytes = \"64KiB\"\nbody_bytes_total = 100000");
-    let proxy = limited(buffer, &origin, "", &all).await;
+    let route = route_through(plugins, &peer(&origin));
+    let proxy = start(&["body"], &format!("{all}{route}")).await;
+    let becomes = async |bytes: usize, status: u16| {
+        until(&format!("{status} for {bytes} bytes"), async || {
+            let response = proxy.send(post("/", vec![b'x'; bytes])).await;
+            (response.status == status).then_some(())
+        })
+        .await;
+    };
     // One client sends most of a body and keeps the proxy waiting for the rest.
     let mut slow = proxy.wire().await;
     let head = "POST /slow HTTP/1.1\r\nhost: a\r\ncontent-length: 60000\r\n\r\n";
     slow.send([head.as_bytes(), &[b'x'; 59_999]].concat()).await;
-    until("the budget to be used up", async || {
-        let status = proxy.send(post("/", vec![b'x'; 60_000])).await.status;
-        assert!([200, 413].contains(&status), "{status}");
-        (status == 413).then_some(())
-    })
-    .await;
-    assert_eq!(proxy.send(post("/", vec![b'x'; 30_000])).await.status, 200);
+    let counted = "tidegate_plugin_body_bytes_total{direction=\"request\"}";
+    proxy.metric_becomes(counted, 59_999.0).await;
+    becomes(60_000, 413).await;
+    becomes(30_000, 200).await;
     slow.send("x").await;
     assert_eq!(slow.response().await.body.len(), 60_000);
     // What was held is given back; what clients left behind, too.
-    assert_eq!(proxy.send(post("/", vec![b'x'; 60_000])).await.status, 200);
+    becomes(60_000, 200).await;
     for _ in 0..20 {
         let mut gone = proxy.wire().await;
         gone.send([head.as_bytes(), &[b'x'; 50_000]].concat()).await;
     }
-    until("the whole budget to be there again", async || {
-        let status = proxy.send(post("/", vec![b'x'; 65_000])).await.status;
-        (status == 200).then_some(())
-    })
-    .await;
+    becomes(65_000, 200).await;
 }
 
 #[tokio::test]
