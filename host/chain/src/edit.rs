@@ -164,7 +164,8 @@ impl Exchange {
         let uri = self.request.uri();
         if uri.authority().is_some() {
             let target = uri.path_and_query().map_or("/", |target| target.as_str());
-            self.set_target(&target.to_owned())?;
+            let target = target.to_owned();
+            self.set_target(&target)?;
         }
         let old = self
             .request
