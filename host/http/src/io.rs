@@ -36,6 +36,10 @@ connection: close\r\n\
 \r\n\
 400 the request head is not valid\n";
 
+/// How long, and for how many bytes, a client may go on sending after the last response.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
+
 /// Writes are gathered up to this size.
 const GATHER: usize = 16 * 1024;
 
@@ -74,6 +78,8 @@ pub(crate) struct Io {
     protocol: Protocol,
     socket: Arc<SocketDigest>,
     since: SystemTime,
+    /// Once our side is closed.
+    linger: Option<Linger>,
 }
 
 /// What the connection speaks.
@@ -136,6 +142,7 @@ impl Io {
             protocol,
             socket: Arc::new(socket),
             since: SystemTime::now(),
+            linger: None,
         }
     }
 
@@ -286,7 +293,14 @@ impl AsyncWrite for Io {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_write_out(cx))?;
-        Pin::new(&mut this.stream).poll_shutdown(cx)
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        }
+        if this.protocol == Protocol::Http1 {
+            let linger = this.linger.get_or_insert_with(Linger::new);
+            ready!(linger.poll(&mut this.stream, cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -304,6 +318,39 @@ impl Shutdown for Io {
     async fn shutdown(&mut self) {
         // The client may be gone already.
         let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+/// What is left of a connection after the last response.
+struct Linger {
+    timer: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+impl Linger {
+    fn new() -> Linger {
+        Linger {
+            timer: Box::pin(tokio::time::sleep(LINGER)),
+            left: LINGER_BYTES,
+        }
+    }
+
+    /// Read what the client still sends, and throw it away: to close a connection with unread data resets
+    /// it, and what the client has not read of the response yet is lost (RFC 9112 §9.6).
+    fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+        let mut rest = [0; 4096];
+        loop {
+            if self.timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let mut buffer = ReadBuf::new(&mut rest);
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+            let count = buffer.filled().len();
+            self.left = self.left.saturating_sub(count);
+            if read.is_err() || count == 0 || self.left == 0 {
+                return Poll::Ready(());
+            }
+        }
     }
 }
 
