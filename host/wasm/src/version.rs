@@ -40,7 +40,7 @@ pub enum LoadError {
     Invalid(String),
     /// Imports something that is not offered.
     #[error(
-        "it imports `{0}`, which plugins are not offered; offered are tidegate:plugin@{CONTRACT} and wasi 0.2 (cli, clocks, io, random, and filesystem and sockets without access)"
+        "it imports `{0}`, which plugins are not offered; offered are tidegate:plugin@{CONTRACT} and wasi 0.2 (cli, clocks, io, random, and filesystem and sockets as far as they are allowed)"
     )]
     Import(String),
     /// Does not fit the contract.

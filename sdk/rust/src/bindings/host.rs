@@ -160,8 +160,8 @@ pub mod tidegate {
             pub enum Action {
                 /// Go on with the next plugin, then with the proxy's own work.
                 Proceed,
-                /// Answer the client with the reply that this call gave to `reply.set`. Later plugins and
-                /// the upstream do not see the request. Without a reply it counts as `fail`.
+                /// Answer the client with the reply that this call gave to `reply.set` or `reply.begin`. Later
+                /// plugins and the upstream do not see the request. Without a reply it counts as `fail`.
                 Respond,
                 /// The plugin could not decide (its own fault, or a missing answer from elsewhere). The
                 /// operator's failure policy for `error` applies. Say why through `log` first.
@@ -1901,7 +1901,7 @@ pub mod tidegate {
         /// Built in, read-only: `client.address` (text; the address of the client, taken from forwarding
         /// fields only where the listener trusts the sender), `client.port` (integer), `peer.address`
         /// (text; who is connected), `listener`, `route`, `request.id`, `request.protocol` (text; such as
-        /// `HTTP/1.1`), `upstream` (text; from `on-response-head` on, absent when no upstream was asked).
+        /// `HTTP/1.1`), `upstream` (text; from `on-upstream-request` on, absent when no upstream was asked).
         ///
         /// Names that plugins set: up to 64 characters of `a-z 0-9 . _ -`; begin them with the plugin's
         /// name, as in `api-key.user`. At most 64 attributes and 16 KiB per exchange.
@@ -2745,9 +2745,9 @@ pub mod tidegate {
             #[repr(C)]
             #[derive(Clone, Copy, PartialEq)]
             pub struct Window {
-                /// The most in one period, at least 1.
+                /// The most in one period, from 1 to 2^53.
                 pub limit: u64,
-                /// The period in nanoseconds, at least 1.
+                /// The period in nanoseconds, from 1 to 36 years.
                 pub period: u64,
             }
             impl ::core::fmt::Debug for Window {
@@ -2936,7 +2936,7 @@ pub mod tidegate {
             #[allow(unused_unsafe, clippy::all)]
             /// Take one of `limit` places of `key`, for as long as this exchange lasts: the host gives it back
             /// when the exchange is over, however it ends, or after `ttl` nanoseconds. Answers whether there
-            /// was a place.
+            /// was a place. An exchange can hold 64; a key of a place has at most 1 KiB.
             #[allow(async_fn_in_trait)]
             pub fn acquire(
                 scope: Scope,
@@ -3381,7 +3381,7 @@ pub mod tidegate {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Call `on-tick` every so many nanoseconds, at least 1 s.
+            /// Call `on-tick` every so many nanoseconds, from 1 s to 24 h.
             #[allow(async_fn_in_trait)]
             pub fn tick(period: u64) -> ::core::result::Result<(), Error> {
                 unsafe {
@@ -4052,8 +4052,8 @@ pub mod tidegate {
                 }
             }
         }
-        /// The upstream of the request: a named group of peers. Choosing works in `on-upstream-choice`,
-        /// reading from there on; elsewhere `wrong-phase`.
+        /// The upstream of the request: a named group of peers. Choosing, and asking for peers, works in
+        /// `on-upstream-choice`; the group can be read from there on; elsewhere `wrong-phase`.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod upstream {
             #[used]
@@ -4216,7 +4216,7 @@ pub mod tidegate {
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Ask this group. The route's own may always be chosen, others where the operator granted them
-            /// (`upstreams`); otherwise `forbidden`, and `invalid-name` where there is none.
+            /// (`upstreams`); otherwise `forbidden`, whether or not there is such a group.
             #[allow(async_fn_in_trait)]
             pub fn choose_group(group: &str) -> ::core::result::Result<(), Error> {
                 unsafe {
@@ -6492,7 +6492,8 @@ pub mod tidegate {
             #[derive(Clone, PartialEq)]
             pub struct KeyUrl {
                 pub url: _rt::String,
-                /// Nanoseconds until it is fetched again, at least 10 s.
+                /// Nanoseconds until it is fetched again, at least 10 s. A token with an unknown key id has it fetched
+                /// before that, at most once in 30 s.
                 pub refresh: u64,
                 /// Nanoseconds for which the last good set serves while a new one cannot be had.
                 pub stale: u64,

@@ -11,8 +11,8 @@ pub mod exports {
         pub mod plugin {
             /// Phase: the exchange is over, however it ended. Once, for each plugin that was interested in the
             /// request, whatever became of it. `outcome` has the final facts; heads and attributes can be read. What
-            /// this phase answers or how it fails changes nothing for the client. Everything may be awaited: the
-            /// client's connection does not wait for it.
+            /// this phase answers or how it fails changes nothing for the client. Everything may be awaited: where
+            /// any of the plugins can wait, the client's connection does not wait for them.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod on_log {
                 #[used]
