@@ -6,6 +6,7 @@ mod support;
 
 mod answers;
 mod api_key;
+mod attributes;
 mod basic_auth;
 mod bodies;
 mod body_ends;
@@ -21,6 +22,7 @@ mod contract;
 mod cors;
 mod crypto;
 mod deadline;
+mod explain;
 mod ext_auth;
 mod failures;
 mod files;
