@@ -13,6 +13,8 @@ PLUGINS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard plugins/*/Cargo.toml)))
 GUESTS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard tests/guests/*/Cargo.toml)))
 # Those that test what a component built for WASI can do; the others import nothing but the contract.
 WASI_GUESTS := wasi wasi-grants wrong-world
+# Released versions of the contract, each with a component of its own.
+VERSIONS := $(notdir $(patsubst %/wit,%,$(wildcard tests/contract/*/wit)))
 # Crates that depend on nothing heavy: their tests are built and done within a minute.
 PURE := -p tidegate-config -p tidegate-route -p tidegate-chain
 
@@ -24,7 +26,7 @@ step = @printf '\n==> %s\n' '$(1)'
 .NOTPARALLEL:
 .PHONY: help run build plugins bindings test check fmt bless fuzz bench image-lint clean-run \
         setup-run setup-test setup-bench setup-lint \
-        format pure clippy tested guests unit integration examples docs dependencies
+        format pure clippy tested guests released unit integration examples docs contract dependencies
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,7 +36,7 @@ run: build plugins ## build everything, start the quickstart
 	@sed -n 's/^#[$$] /    /p' config/quickstart.toml
 	@exec $(BIN) run --config config/quickstart.toml
 
-test: setup-test format pure clippy tested plugins guests examples unit integration docs contract dependencies ## every check and every test
+test: setup-test format pure clippy tested plugins guests released examples unit integration docs contract dependencies ## every check and every test
 	$(call step,all passed)
 
 check: setup-run format pure clippy ## what to run before each commit: format, clippy, tests of the pure crates
@@ -124,6 +126,19 @@ guests: setup-test
 	    cp $$built $$to.tmp && mv -f $$to.tmp $$to || exit 1; \
 	done
 
+# Each stands outside the workspace: it is built for the contract as it was, not as it is.
+CONTRACT := $(TARGET)/contract
+released: setup-test
+	$(call step,building the components for released versions of the contract)
+	@for version in $(VERSIONS); do \
+	    crate="--manifest-path tests/contract/$$version/Cargo.toml --target-dir $(CONTRACT)"; \
+	    cargo build --release --locked $$crate --target $(WASM) && \
+	    cargo build --release --locked $$crate --target wasm32-wasip2 && \
+	    mkdir -p $(CONTRACT)/$$version && \
+	    cp $(CONTRACT)/$(WASM)/release/every_function.wasm $(CONTRACT)/$$version/every-function.wasm && \
+	    cp $(CONTRACT)/wasm32-wasip2/release/every_function.wasm $(CONTRACT)/$$version/every-function-wasi.wasm || exit 1; \
+	done
+
 unit:
 	$(call step,unit tests)
 	$(TEST) --workspace --lib --bins
@@ -143,13 +158,14 @@ examples:
 	for built in $(TARGET)/examples/wasm32-*/release/hello_plugin.wasm; do \
 	    $(BIN) plugin inspect $$built || exit 1; done
 
-RELEASED := --quiet --manifest-path tests/contract/check/Cargo.toml --target-dir $(TARGET)/bindgen
-contract:
+COMPARE := --quiet --manifest-path tests/contract/check/Cargo.toml --target-dir $(TARGET)/bindgen
+contract: export CONTRACT_COMPONENTS := $(abspath $(CONTRACT))
+contract: released
 	$(call step,the bindings of the SDK against wit/)
 	$(BINDGEN) -- --check
 	$(call step,wit/ against the released versions of the contract)
-	cargo test $(RELEASED)
-	cargo run $(RELEASED)
+	cargo test $(COMPARE)
+	cargo run $(COMPARE)
 
 docs:
 	$(call step,examples in the documentation)

@@ -1,4 +1,4 @@
-//! Whether the components that are kept for a released version use all of it.
+//! Whether the components that are built for a released version use all of it.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,10 +14,14 @@ use crate::surface::{Kind, Surface};
 /// The package of the contract.
 const PACKAGE: (&str, &str) = ("tidegate", "plugin");
 
-/// The functions of a version that no component in its folder imports or exports.
-pub(crate) fn gaps(released: &Surface, folder: &Path) -> anyhow::Result<Vec<String>> {
+/// The functions of a version that none of its components imports or exports. The folder has one for each
+/// version.
+pub(crate) fn gaps(released: &Surface, components: &Path) -> anyhow::Result<Vec<String>> {
+    let folder = components.join(released.version.to_string());
+    let files = folder.read_dir();
+    let files = files.with_context(|| format!("{}: run `make released`", folder.display()))?;
     let mut used = BTreeSet::new();
-    for file in folder.read_dir()? {
+    for file in files {
         let file = file?.path();
         if file.extension() == Some(OsStr::new("wasm")) {
             let functions = functions(&file, &released.version);
@@ -61,7 +65,7 @@ fn of_contract(
         return Ok(Vec::new());
     }
     if package.version.as_ref() != Some(version) {
-        bail!("is built for {package}, but kept for {version}");
+        bail!("is built for {package}, expected {version}");
     }
     let functions = interface.functions.keys();
     Ok(functions
@@ -73,18 +77,18 @@ fn of_contract(
 mod tests {
     use super::*;
 
-    /// The first released version, with its components.
-    fn released() -> (Surface, &'static Path) {
-        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../0.1.0"));
-        (Surface::of_folder(&folder.join("wit")).unwrap(), folder)
+    /// The first released version.
+    fn released() -> Surface {
+        let wit = concat!(env!("CARGO_MANIFEST_DIR"), "/../0.1.0/wit");
+        Surface::of_folder(Path::new(wit)).unwrap()
     }
 
     #[test]
     fn a_function_that_no_component_uses() {
-        let (mut surface, folder) = released();
+        let mut surface = released();
         let method = surface.items.remove("request.method").unwrap();
         surface.items.insert("request.trailers".to_owned(), method);
-        let gaps = gaps(&surface, folder).unwrap();
+        let gaps = gaps(&surface, &crate::components().unwrap()).unwrap();
         assert_eq!(gaps.len(), 1, "{gaps:?}");
         assert!(
             gaps[0].ends_with("no component uses `request.trailers`"),
@@ -94,13 +98,20 @@ mod tests {
 
     #[test]
     fn a_component_for_another_version() {
-        let (mut surface, folder) = released();
-        surface.version = Version::new(0, 1, 1);
-        let error = format!("{:#}", gaps(&surface, folder).unwrap_err());
-        let expected = "is built for tidegate:plugin@0.1.0, but kept for 0.1.1";
-        assert!(
-            error.contains(".wasm: ") && error.contains(expected),
-            "{error}"
-        );
+        let component = crate::components()
+            .unwrap()
+            .join("0.1.0/every-function.wasm");
+        let error = functions(&component, &Version::new(0, 1, 1)).unwrap_err();
+        let expected = "is built for tidegate:plugin@0.1.0, expected 0.1.1";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_version_without_components() {
+        let mut surface = released();
+        surface.version = Version::new(0, 1, 99);
+        let error = gaps(&surface, &crate::components().unwrap()).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("0.1.99: run `make released`"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! Compares `wit/` with each released version of the contract in `tests/contract`: what was released is
-//! still there, unchanged, and what came since only adds to it. `make contract` runs it.
+//! still there, unchanged, and what came since only adds to it. `make contract` builds the components of
+//! those versions, says in `CONTRACT_COMPONENTS` where they are, and runs this.
 //!
 //! Outside the workspace, because the parser brings a second copy of the component tools, and with it
 //! features that would make Wasmtime be built twice.
@@ -28,6 +29,7 @@ const RELEASED: &str = "tests/contract";
 fn main() -> anyhow::Result<ExitCode> {
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.."))?;
     let current = Surface::of_folder(Path::new(CONTRACT))?;
+    let components = components()?;
     let mut violations = Vec::new();
     for (version, folder) in released()? {
         let released = Surface::of_folder(&folder.join("wit"))?;
@@ -39,7 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
         );
         let found = compare::violations(&released, &current);
         violations.extend(found.iter().map(|one| format!("since {version}: {one}")));
-        violations.extend(coverage::gaps(&released, &folder)?);
+        violations.extend(coverage::gaps(&released, &components)?);
     }
     if violations.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -49,6 +51,18 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     eprintln!("what wit/README.md promises in its section Versions would not hold");
     Ok(ExitCode::FAILURE)
+}
+
+/// The folder of the components that were built for released versions: `VERSION/*.wasm`.
+fn components() -> anyhow::Result<PathBuf> {
+    let folder = std::env::var_os("CONTRACT_COMPONENTS").map(PathBuf::from);
+    let folder = folder.context("CONTRACT_COMPONENTS is not set: run `make contract`")?;
+    ensure!(
+        folder.is_absolute() && folder.is_dir(),
+        "CONTRACT_COMPONENTS={} is not the absolute path of a folder: run `make contract`",
+        folder.display()
+    );
+    Ok(folder)
 }
 
 /// The released versions, oldest first, and their folders: those whose name is a version.
