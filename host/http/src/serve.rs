@@ -82,10 +82,11 @@ where
         let _open = Open::new(self.metrics.listener(&listener));
         let limits = self.state.load().limits.clone();
         let tidegate_listen::Connection {
-            mut stream,
+            stream,
             peer,
             slot,
         } = connection;
+        let mut stream = Stream::Plain(stream);
         let mut stop = self.stop.clone();
         let sniffed = tokio::select! {
             sniffed = sniff(&mut stream) => sniffed,

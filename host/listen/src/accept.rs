@@ -1,7 +1,7 @@
 //! The accept loop.
 
 use crate::bind::ListenerSocket;
-use crate::{Caps, Connection, Listener, Refused, Stream};
+use crate::{Caps, Connection, Listener, Plain, Refused};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -44,16 +44,16 @@ pub async fn accept(
     }
 }
 
-async fn next(listener: &Listener) -> io::Result<(Stream, Option<SocketAddr>)> {
+async fn next(listener: &Listener) -> io::Result<(Plain, Option<SocketAddr>)> {
     match &listener.socket {
         ListenerSocket::Tcp(tcp) => {
             let (stream, peer) = tcp.accept().await?;
             stream.set_nodelay(true)?;
-            Ok((Stream::Tcp(stream), Some(peer)))
+            Ok((Plain::Tcp(stream), Some(peer)))
         }
         ListenerSocket::Unix(unix) => {
             let (stream, _) = unix.accept().await?;
-            Ok((Stream::Unix(stream), None))
+            Ok((Plain::Unix(stream), None))
         }
     }
 }

@@ -2,19 +2,20 @@
 
 use crate::Slot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 /// A connection that was accepted within the caps.
 #[derive(Debug)]
 pub struct Connection {
-    /// The bytes.
-    pub stream: Stream,
+    /// The bytes, as they come.
+    pub stream: Plain,
     /// Who connected; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
     /// Its place under the caps; given back when dropped.
@@ -23,29 +24,73 @@ pub struct Connection {
 
 /// A TCP or Unix stream.
 #[derive(Debug)]
-pub enum Stream {
+pub enum Plain {
     /// TCP, without Nagle's delay.
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
 }
 
-impl Stream {
-    /// Write what fits without waiting, for a connection that is given up.
-    pub fn write_now(&self, bytes: &[u8]) {
-        let _ = match self {
-            Stream::Tcp(stream) => stream.try_write(bytes),
-            Stream::Unix(stream) => stream.try_write(bytes),
-        };
+/// The bytes of a connection, in the clear: of a socket, or of TLS on one.
+#[derive(Debug)]
+pub enum Stream {
+    /// Without TLS.
+    Plain(Plain),
+    /// With TLS, once its handshake is done.
+    Tls(Box<TlsStream<Plain>>),
+}
+
+impl Plain {
+    /// Write what fits without waiting.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Plain::Tcp(stream) => stream.try_write(bytes),
+            Plain::Unix(stream) => stream.try_write(bytes),
+        }
     }
 }
 
 impl Stream {
+    /// The socket.
+    fn socket(&self) -> &Plain {
+        match self {
+            Stream::Plain(plain) => plain,
+            Stream::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// The socket, below TLS: for bytes that nobody looks at.
+    pub fn socket_mut(&mut self) -> &mut Plain {
+        match self {
+            Stream::Plain(plain) => plain,
+            Stream::Tls(tls) => tls.get_mut().0,
+        }
+    }
+
+    /// Write what fits without waiting, for a connection that is given up in the middle of something: the
+    /// end of TLS is not announced, so that its client sees that more was to come (RFC 8446 §6.1).
+    pub fn write_now(&mut self, bytes: &[u8]) {
+        // The connection is given up: what cannot be written is lost with it.
+        let _ = match self {
+            Stream::Plain(plain) => plain.try_write(bytes).map(drop),
+            Stream::Tls(tls) => write_tls_now(tls, bytes),
+        };
+    }
+
+    /// As [`Stream::write_now`], for the last of what was to come.
+    pub fn write_last_now(&mut self, bytes: &[u8]) {
+        self.write_now(bytes);
+        if let Stream::Tls(tls) = self {
+            tls.get_mut().1.send_close_notify();
+            let _ = write_tls_now(tls, &[]);
+        }
+    }
+
     /// Whether the peer has closed the connection, or its side of it. Asks the system, and takes no data.
     pub fn is_closed_by_peer(&self) -> bool {
-        let fd = match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
+        let fd = match self.socket() {
+            Plain::Tcp(stream) => stream.as_fd(),
+            Plain::Unix(stream) => stream.as_fd(),
         };
         let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
@@ -55,11 +100,75 @@ impl Stream {
     }
 }
 
+fn write_tls_now(tls: &mut TlsStream<Plain>, bytes: &[u8]) -> io::Result<()> {
+    let (socket, connection) = tls.get_mut();
+    connection.writer().write_all(bytes)?;
+    while connection.wants_write() {
+        if connection.write_tls(&mut Now(socket))? == 0 {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A socket that is written to without waiting.
+struct Now<'a>(&'a Plain);
+
+impl io::Write for Now<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl AsRawFd for Stream {
     fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Stream::Tcp(stream) => stream.as_raw_fd(),
-            Stream::Unix(stream) => stream.as_raw_fd(),
+        match self.socket() {
+            Plain::Tcp(stream) => stream.as_raw_fd(),
+            Plain::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Plain::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Plain::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Plain::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Plain::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Plain::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -71,8 +180,8 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Plain(plain) => Pin::new(plain).poll_read(cx, buffer),
+            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
     }
 }
@@ -84,22 +193,22 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Plain(plain) => Pin::new(plain).poll_write(cx, bytes),
+            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Plain(plain) => Pin::new(plain).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Plain(plain) => Pin::new(plain).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }

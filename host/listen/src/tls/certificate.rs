@@ -1,0 +1,176 @@
+//! A certificate with its chain and key.
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, SignatureAlgorithm, SignatureScheme};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+/// A certificate chain and the key of its first certificate, ready to be served.
+#[derive(Clone)]
+pub struct Certificate {
+    key: Arc<CertifiedKey>,
+    names: Arc<[Box<str>]>,
+    expires: SystemTime,
+}
+
+/// Why a chain and a key are no certificate to serve. Says nothing of what is in the key.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// There is no certificate.
+    #[error("there is no certificate in it; expected PEM with `-----BEGIN CERTIFICATE-----`")]
+    NoCertificate,
+    /// What looks like a certificate is none.
+    #[error("the certificate is not valid: {0}")]
+    Certificate(String),
+    /// There is no key.
+    #[error(
+        "there is no private key in it; expected PEM with `-----BEGIN PRIVATE KEY-----`, not encrypted"
+    )]
+    NoKey,
+    /// The key cannot be used.
+    #[error(
+        "the key cannot be used; expected RSA of 2048 to 8192 bits, ECDSA (P-256, P-384) or Ed25519"
+    )]
+    Key,
+    /// The key is another certificate's.
+    #[error("the key does not belong to the certificate")]
+    Mismatch,
+}
+
+impl Certificate {
+    /// From PEM: the certificate, then those that vouch for it up to the root (which may be left out);
+    /// and the key as PKCS#8, PKCS#1 or SEC1.
+    ///
+    /// # Errors
+    /// One of them is missing or not valid, or they do not belong together.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Certificate, CertificateError> {
+        let chain = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<Vec<_>, pem::Error>>()
+            .map_err(|error| CertificateError::Certificate(error.to_string()))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateError::NoKey)?;
+        Certificate::from_der(chain, key)
+    }
+
+    /// From DER, in the same order.
+    ///
+    /// # Errors
+    /// As [`Certificate::from_pem`].
+    pub fn from_der(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Certificate, CertificateError> {
+        let first = chain.first().ok_or(CertificateError::NoCertificate)?;
+        let invalid = |error: String| CertificateError::Certificate(error);
+        let (_, parsed) =
+            X509Certificate::from_der(first).map_err(|error| invalid(error.to_string()))?;
+        let names = names(&parsed).map_err(invalid)?.into();
+        let seconds = parsed.validity().not_after.timestamp();
+        let expires = UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0));
+        let key = ring::sign::any_supported_type(&key).map_err(|_| CertificateError::Key)?;
+        let key = CertifiedKey::new(chain, key);
+        match key.keys_match() {
+            Ok(()) => {}
+            Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                return Err(CertificateError::Mismatch);
+            }
+            Err(error) => return Err(invalid(error.to_string())),
+        }
+        Ok(Certificate {
+            key: Arc::new(key),
+            names,
+            expires,
+        })
+    }
+
+    /// With this OCSP response (DER), to be sent with it (RFC 6066 §8).
+    pub fn with_ocsp(self, response: Option<Vec<u8>>) -> Certificate {
+        let mut key = CertifiedKey::clone(&self.key);
+        key.ocsp = response;
+        Certificate {
+            key: Arc::new(key),
+            ..self
+        }
+    }
+
+    /// Whom it is for: names in lower case, patterns as `*.example.com`, and addresses.
+    pub fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// When it is not valid any more.
+    pub fn expires(&self) -> SystemTime {
+        self.expires
+    }
+
+    /// Its chain, its own certificate first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.key.cert
+    }
+
+    /// Whether it is for this host: a name in lower case, or an address (of IPv6 in brackets or not).
+    /// A `*` stands for one label (RFC 9525 §6.3).
+    pub fn covers(&self, host: &str) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let pattern = host.split_once('.').map(|(_, parent)| parent);
+        self.names.iter().any(|name| match name.strip_prefix("*.") {
+            Some(parent) => pattern == Some(parent) && !host.starts_with('.'),
+            None => **name == *host,
+        })
+    }
+
+    /// Whether its key can sign in one of these ways.
+    pub(crate) fn signs(&self, schemes: &[SignatureScheme]) -> bool {
+        self.key.key.choose_scheme(schemes).is_some()
+    }
+
+    /// RSA signs at about a fiftieth of the speed of the others.
+    pub(crate) fn is_rsa(&self) -> bool {
+        self.key.key.algorithm() == SignatureAlgorithm::RSA
+    }
+
+    pub(crate) fn key(&self) -> &Arc<CertifiedKey> {
+        &self.key
+    }
+}
+
+/// The names of a certificate: of its extension alone; the common name has not been one since RFC 6125.
+fn names(certificate: &X509Certificate<'_>) -> Result<Vec<Box<str>>, String> {
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(|error| format!("its alternative names: {error}"))?;
+    let Some(names) = names else {
+        return Ok(Vec::new());
+    };
+    let names = names.value.general_names.iter();
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.trim_end_matches('.').to_ascii_lowercase().into()),
+        GeneralName::IPAddress(octets) => Some(address(octets)?.to_string().into()),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
+/// An address as certificates have it: its 4 or 16 octets (RFC 5280 §4.2.1.6).
+pub(crate) fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(|octets| IpAddr::V4(Ipv4Addr::from(octets)));
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(|octets| IpAddr::V6(Ipv6Addr::from(octets))))
+        .ok()
+}
+
+/// Without the key.
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("names", &self.names)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
