@@ -48,6 +48,19 @@ impl Plain {
             Plain::Unix(stream) => stream.try_write(bytes),
         }
     }
+
+    /// As [`Stream::is_closed_by_peer`].
+    pub(crate) fn is_closed_by_peer(&self) -> bool {
+        let fd = match self {
+            Plain::Tcp(stream) => stream.as_fd(),
+            Plain::Unix(stream) => stream.as_fd(),
+        };
+        let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
+        let at_once = Timespec::default();
+        poll(&mut asked, Some(&at_once)).is_ok()
+            && asked.iter().any(|f| f.revents().intersects(closed))
+    }
 }
 
 impl Stream {
@@ -88,15 +101,7 @@ impl Stream {
 
     /// Whether the peer has closed the connection, or its side of it. Asks the system, and takes no data.
     pub fn is_closed_by_peer(&self) -> bool {
-        let fd = match self.socket() {
-            Plain::Tcp(stream) => stream.as_fd(),
-            Plain::Unix(stream) => stream.as_fd(),
-        };
-        let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-        let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
-        let at_once = Timespec::default();
-        poll(&mut asked, Some(&at_once)).is_ok()
-            && asked.iter().any(|f| f.revents().intersects(closed))
+        self.socket().is_closed_by_peer()
     }
 }
 

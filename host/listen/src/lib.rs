@@ -2,8 +2,9 @@
 //!
 //! [`bind`] makes a [`Listener`] (errors are reported there and then, nothing is retried behind the
 //! operator's back); [`accept`] runs it until it is told to stop, within [`Caps`], and hands each
-//! [`Connection`] to whoever speaks the protocol; [`tls`] is for those that begin with a handshake. No HTTP
-//! and no proxy engine in here.
+//! [`Connection`] to whoever speaks the protocol; [`proxy_protocol`] finds out whose it is where a load
+//! balancer passes it on; [`tls`] is for those that begin with a handshake. No HTTP and no proxy engine in
+//! here.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -11,6 +12,7 @@ mod accept;
 mod bind;
 mod cap;
 mod connection;
+pub mod proxy_protocol;
 pub mod tls;
 
 pub use accept::accept;
