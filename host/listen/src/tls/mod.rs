@@ -1,12 +1,28 @@
-//! TLS towards clients.
+//! TLS towards clients, with rustls.
 //!
-//! [`Certificates`] are what is served, by name; they can be put in and replaced while it runs.
-//! [`Challenges`] are those that answer an authority.
+//! An [`Acceptor`] makes a [`Stream`](crate::Stream) out of an accepted socket, and says in [`TlsFacts`] what
+//! the handshake has shown. How TLS is spoken follows from the name that the client asks for: each distinct
+//! [`Settings`] is one configuration of rustls, built when the acceptor is.
+//!
+//! [`Certificates`] are what is served, by name. They can be put in and replaced while it runs: from files, or
+//! by whoever gets them from an authority. [`Challenges`] are those that answer an authority.
 
+mod acceptor;
 mod certificate;
 mod challenges;
+mod client_certificate;
+mod facts;
+mod hello;
+mod names;
+mod settings;
 mod store;
+mod tickets;
 
+pub use acceptor::{Acceptor, Options, Refused};
 pub use certificate::{Certificate, CertificateError};
 pub use challenges::{ACME_TLS, Challenges};
+pub use client_certificate::{ClientCertificate, Unreadable};
+pub use facts::TlsFacts;
+pub use rustls::{CipherSuite, NamedGroup};
+pub use settings::{Alpn, ClientCertificates, Forward, Settings, SettingsError, Version};
 pub use store::{Certificates, OnDemand};

@@ -1,0 +1,282 @@
+//! The handshake of a listener's connections.
+
+use super::challenges::{ACME_TLS, Challenges};
+use super::facts::Negotiated;
+use super::names::Names;
+use super::store::Offer;
+use super::{
+    Certificate, Certificates, ClientCertificate, Settings, SettingsError, TlsFacts, hello,
+};
+use crate::{Plain, Stream};
+use rustls::crypto::ring;
+use rustls::server::{Accepted, ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, ServerConfig};
+use std::io;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
+
+/// What may wait to be sent on a connection, and a record's own limit (RFC 8446 §5.1): beyond it, writers
+/// wait.
+const SEND_BUFFER: usize = 16 * 1024;
+
+/// `unrecognized_name` (RFC 6066 §3), before anything is encrypted.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// What a listener's TLS is made of.
+#[derive(Debug)]
+pub struct Options {
+    /// For clients that ask for no name, or for one that is not in `named`.
+    pub settings: Settings,
+    /// For single names and for patterns such as `*.example.com`, in lower case.
+    pub named: Vec<(Box<str>, Settings)>,
+    /// Where certificates come from. For a name that several have, the first counts.
+    pub certificates: Vec<Arc<Certificates>>,
+    /// Open challenges.
+    pub challenges: Arc<Challenges>,
+    /// How many handshakes may be under way at once.
+    pub handshakes: usize,
+    /// The most bytes of a ClientHello.
+    pub client_hello_bytes: usize,
+    /// Refuse names that there is no certificate for, and clients that ask for none.
+    pub refuse_unknown_names: bool,
+    /// Answer requests for hosts that the connection's certificate does not cover.
+    pub allow_mismatch: bool,
+}
+
+/// Makes TLS out of a listener's connections.
+#[derive(Debug)]
+pub struct Acceptor {
+    names: Arc<Names>,
+    offer: Arc<Offer>,
+    challenges: Arc<Challenges>,
+    challenge_config: Arc<ServerConfig>,
+    handshakes: Arc<Semaphore>,
+    options: Options,
+}
+
+/// Why a connection is closed in its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There are too many already.
+    #[error("too many handshakes at once")]
+    Handshakes,
+    /// It takes too long.
+    #[error("the handshake took too long")]
+    Timeout,
+    /// The ClientHello is too large.
+    #[error("the ClientHello is too large")]
+    ClientHello,
+    /// It is HTTP without TLS.
+    #[error("HTTP without TLS")]
+    Plaintext,
+    /// There is no certificate for the name.
+    #[error("no certificate for the name")]
+    UnknownName,
+    /// Nothing of what the client wants to speak is spoken here.
+    #[error("no application protocol in common")]
+    ApplicationProtocol,
+    /// The client's certificate is missing or not accepted.
+    #[error("the client's certificate is missing or not accepted")]
+    ClientCertificate,
+    /// Anything else that is not right: versions or suites have nothing in common, or it is not TLS.
+    #[error("not TLS as it is spoken here")]
+    Tls,
+    /// The client went away.
+    #[error("the client went away")]
+    Gone,
+    /// It was a challenge, and was answered.
+    #[error("an answered challenge")]
+    Challenge,
+}
+
+impl Refused {
+    /// From what the engine says.
+    pub(super) fn of(error: io::Error) -> Refused {
+        let inner = error.get_ref();
+        match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            None => Refused::Gone,
+            Some(
+                rustls::Error::InvalidCertificate(_)
+                | rustls::Error::NoCertificatesPresented
+                | rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
+            ) => Refused::ClientCertificate,
+            Some(rustls::Error::NoApplicationProtocol) => Refused::ApplicationProtocol,
+            Some(_) => Refused::Tls,
+        }
+    }
+}
+
+impl Acceptor {
+    /// An acceptor. What stays the same as in `previous` goes on in it: tickets stay good, and handshakes
+    /// under way count.
+    ///
+    /// # Errors
+    /// Settings that cannot be spoken.
+    pub fn new(options: Options, previous: Option<&Acceptor>) -> Result<Acceptor, SettingsError> {
+        let previous = previous.filter(|previous| {
+            let (old, new) = (&previous.options.certificates, &options.certificates);
+            old.len() == new.len() && old.iter().zip(new).all(|(a, b)| Arc::ptr_eq(a, b))
+        });
+        let offer = match previous {
+            Some(previous) => previous.offer.clone(),
+            None => Arc::new(Offer::new(options.certificates.clone())),
+        };
+        let build = |settings: &Settings| {
+            if let Some(built) = previous.and_then(|previous| previous.names.built(settings)) {
+                return Ok(built.clone());
+            }
+            let resolver = Arc::new(ByName(offer.clone()));
+            settings.server_config(resolver).map(Arc::new)
+        };
+        let names = Names::new(&options.settings, &options.named, build)?;
+        let same = |previous: &&Acceptor| previous.options.handshakes == options.handshakes;
+        let handshakes = match previous.filter(same) {
+            Some(previous) => previous.handshakes.clone(),
+            None => Arc::new(Semaphore::new(
+                options.handshakes.min(Semaphore::MAX_PERMITS),
+            )),
+        };
+        Ok(Acceptor {
+            names: Arc::new(names),
+            offer,
+            challenge_config: challenge_config(&options.challenges)?,
+            challenges: options.challenges.clone(),
+            handshakes,
+            options,
+        })
+    }
+
+    /// Shake hands. To be given up by whoever waits for it when it takes too long.
+    ///
+    /// Signing takes about a millisecond with an RSA key of 2048 bits, and a twentieth of that with the
+    /// others; it is done where this is polled.
+    ///
+    /// # Errors
+    /// A connection that is refused; it was told so, and is to be dropped.
+    pub async fn accept(&self, mut plain: Plain) -> Result<(Stream, TlsFacts), Refused> {
+        let _one = self
+            .handshakes
+            .try_acquire()
+            .map_err(|_| Refused::Handshakes)?;
+        let accepted = hello::read(&mut plain, self.options.client_hello_bytes).await?;
+        let hello = accepted.client_hello();
+        let name: Option<Box<str>> = hello.server_name().map(|n| n.to_ascii_lowercase().into());
+        if hello
+            .alpn()
+            .is_some_and(|mut all| all.any(|one| one == ACME_TLS))
+        {
+            return self
+                .answer_challenge(accepted, plain, name.as_deref())
+                .await;
+        }
+        let Some(certificate) = self.certificate(&accepted, name.as_deref()).await else {
+            // That it cannot be told either is no news.
+            let _ = plain.write_all(&UNRECOGNIZED_NAME).await;
+            return Err(Refused::UnknownName);
+        };
+        let endpoint = self.names.endpoint(name.as_deref());
+        let config = self.names.config(endpoint).clone();
+        let tls = StartHandshake::from_parts(accepted, plain)
+            .into_stream_with(config, |tls| tls.set_buffer_limit(Some(SEND_BUFFER)))
+            .await
+            .map_err(Refused::of)?;
+        let client = client(&tls)?;
+        let Negotiated {
+            version,
+            cipher,
+            alpn,
+            resumed,
+        } = Negotiated::of(tls.get_ref().1);
+        let facts = TlsFacts {
+            version,
+            cipher,
+            server_name: name,
+            alpn,
+            resumed,
+            client,
+            names: self.names.clone(),
+            endpoint,
+            certificate,
+            allow_mismatch: self.options.allow_mismatch,
+        };
+        Ok((Stream::Tls(Box::new(tls)), facts))
+    }
+
+    /// The certificate that the client is going to see; `None` refuses it.
+    async fn certificate(&self, accepted: &Accepted, name: Option<&str>) -> Option<Certificate> {
+        let fits = |one: &Certificate| one.signs(accepted.client_hello().signature_schemes());
+        if let Some(name) = name {
+            if self.offer.find(name, |_| true).is_none() {
+                self.offer.obtain(name).await;
+            }
+            if let Some(found) = self.offer.find(name, fits) {
+                return Some(found);
+            }
+        }
+        if self.options.refuse_unknown_names {
+            return None;
+        }
+        // With what the client cannot check, the engine refuses it and says why.
+        let default = self.offer.default(fits);
+        default.or_else(|| self.offer.default(|_| true))
+    }
+
+    /// Show an authority the certificate of its challenge; nothing is spoken on such a connection
+    /// (RFC 8737 §3).
+    async fn answer_challenge(
+        &self,
+        accepted: Accepted,
+        mut plain: Plain,
+        name: Option<&str>,
+    ) -> Result<(Stream, TlsFacts), Refused> {
+        if name.and_then(|name| self.challenges.get(name)).is_none() {
+            let _ = plain.write_all(&UNRECOGNIZED_NAME).await;
+            return Err(Refused::UnknownName);
+        }
+        let mut tls = StartHandshake::from_parts(accepted, plain)
+            .into_stream(self.challenge_config.clone())
+            .await
+            .map_err(Refused::of)?;
+        // The authority has seen what it wanted.
+        let _ = tls.shutdown().await;
+        Err(Refused::Challenge)
+    }
+}
+
+fn challenge_config(challenges: &Arc<Challenges>) -> Result<Arc<ServerConfig>, SettingsError> {
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(SettingsError::Nothing)?
+        .with_no_client_auth()
+        .with_cert_resolver(challenges.clone());
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// What the client has shown.
+fn client(tls: &TlsStream<Plain>) -> Result<Option<ClientCertificate>, Refused> {
+    let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
+    let read = chain.first().map(ClientCertificate::read).transpose();
+    read.map_err(|_| Refused::ClientCertificate)
+}
+
+/// Chooses the certificate once more, now that the engine knows which signatures fit to its suites.
+#[derive(Debug)]
+struct ByName(Arc<Offer>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let fits = |one: &Certificate| one.signs(hello.signature_schemes());
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let found = name.and_then(|name| self.0.find(&name, fits));
+        let found = found.or_else(|| self.0.default(fits))?;
+        Some(found.key().clone())
+    }
+}
