@@ -30,13 +30,19 @@ impl Client {
 
     /// HTTP/2 with prior knowledge to `127.0.0.1:80`.
     pub async fn h2(address: &str) -> Client {
-        let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        Client::h2_on(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// HTTP/2 on a connection.
+    pub async fn h2_on(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Client {
+        let io = TokioIo::new(stream);
         let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
         tokio::spawn(connection);
         Client(Protocol::H2(sender))
     }
 
-    async fn h1_on(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Client {
+    /// HTTP/1.1 on a connection.
+    pub async fn h1_on(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Client {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         Client(Protocol::H1(sender))

@@ -30,7 +30,7 @@ pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use program::{Exit, repository, run, tidegate, tidegate_with, tool};
 pub use proxy::Proxy;
 pub use redis::Redis;
-pub use tls::Authority;
+pub use tls::{Authority, Issued, TlsClient};
 pub use wait::{soon, until};
 pub use wire::Wire;
 

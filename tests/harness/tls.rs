@@ -1,47 +1,270 @@
-//! A certificate authority of a test's own.
+//! Certificates of a test's own, and a client that speaks TLS.
 
+use std::io;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{
+    ClientConfig, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// An authority that nobody knows yet, and a server whom it vouches for as `127.0.0.1`.
+use super::{Client, tool};
+
+/// An authority that nobody knows yet.
 pub struct Authority {
     /// Its certificate, PEM.
     pub pem: String,
-    server: Arc<ServerConfig>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, PEM.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    pub cert: String,
+    pub key: String,
 }
 
 impl Authority {
     pub fn new() -> Authority {
-        let ca_key = KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::new([]).unwrap();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = ca.self_signed(&ca_key).unwrap().pem();
-        let issuer = Issuer::new(ca, ca_key);
+        Authority::named("test authority")
+    }
+
+    /// One with this common name.
+    pub fn named(name: &str) -> Authority {
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        let leaf = leaf.signed_by(&key, &issuer).unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority {
+            pem,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// A certificate for these names and addresses, with an ECDSA key.
+    pub fn issue(&self, names: &[&str]) -> Issued {
+        self.sign(&params(names), &KeyPair::generate().unwrap())
+    }
+
+    /// As [`Authority::issue`], with an RSA key; `None` without `openssl`, which makes it.
+    pub fn issue_rsa(&self, names: &[&str]) -> Option<Issued> {
+        let made = Command::new(tool("openssl")?)
+            .args([
+                "genpkey",
+                "-algorithm",
+                "RSA",
+                "-pkeyopt",
+                "rsa_keygen_bits:2048",
+            ])
+            .output()
+            .unwrap();
+        let key = KeyPair::from_pem(&String::from_utf8(made.stdout).unwrap()).unwrap();
+        Some(self.sign(&params(names), &key))
+    }
+
+    /// A client's certificate with this common name.
+    pub fn issue_client(&self, name: &str) -> Issued {
+        self.issue_client_with(name, |_| {})
+    }
+
+    /// As [`Authority::issue_client`], with more in it.
+    pub fn issue_client_with(
+        &self,
+        name: &str,
+        add: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
+        let mut params = params(&[]);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.distinguished_name.push(DnType::CommonName, name);
+        add(&mut params);
+        self.sign(&params, &KeyPair::generate().unwrap())
+    }
+
+    /// A certificate with what is asked for.
+    pub fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Issued {
+        Issued {
+            cert: params.signed_by(key, &self.issuer).unwrap().pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// What accepts connections as `127.0.0.1`.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let issued = self.issue(&["127.0.0.1"]);
         let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![leaf.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            )
+            .with_single_cert(issued.chain(), issued.private_key())
             .unwrap();
-        Authority {
-            pem,
-            server: Arc::new(server),
+        TlsAcceptor::from(Arc::new(server))
+    }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+}
+
+impl Issued {
+    /// Writes `NAME.pem` and `NAME.key`.
+    pub fn write(&self, folder: &Path, name: &str) {
+        std::fs::write(folder.join(format!("{name}.pem")), &self.cert).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), &self.key).unwrap();
+    }
+
+    /// The certificate.
+    pub fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()
+    }
+
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        let all = CertificateDer::pem_slice_iter(self.cert.as_bytes());
+        all.map(Result::unwrap).collect()
+    }
+
+    fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
+    }
+}
+
+/// A client that speaks TLS with whom its authority vouches for. Keeps tickets for its next connections.
+#[derive(Clone)]
+pub struct TlsClient {
+    roots: Arc<RootCertStore>,
+    name: ServerName<'static>,
+    alpn: Vec<Vec<u8>>,
+    versions: Vec<&'static SupportedProtocolVersion>,
+    provider: CryptoProvider,
+    certificate: Option<Issued>,
+    tickets: Resumption,
+}
+
+impl TlsClient {
+    /// Asks for this name; for an address it asks for none.
+    pub fn new(authority: &Authority, name: &str) -> TlsClient {
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap();
+        roots.add(root).unwrap();
+        TlsClient {
+            roots: Arc::new(roots),
+            name: name.to_owned().try_into().unwrap(),
+            alpn: Vec::new(),
+            versions: vec![&TLS12, &TLS13],
+            provider: ring::default_provider(),
+            certificate: None,
+            tickets: Resumption::default(),
         }
     }
 
-    /// What accepts connections in the server's name.
-    pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.server.clone())
+    /// The same for another name.
+    pub fn named(&self, name: &str) -> TlsClient {
+        let name = name.to_owned().try_into().unwrap();
+        TlsClient {
+            name,
+            ..self.clone()
+        }
+    }
+
+    /// Offers these protocols.
+    pub fn offering(mut self, alpn: &[&str]) -> TlsClient {
+        self.alpn = alpn.iter().map(|one| one.as_bytes().to_vec()).collect();
+        self
+    }
+
+    /// Speaks TLS 1.2 alone.
+    pub fn tls12(mut self) -> TlsClient {
+        self.versions = vec![&TLS12];
+        self
+    }
+
+    /// Speaks TLS 1.3 alone.
+    pub fn tls13(mut self) -> TlsClient {
+        self.versions = vec![&TLS13];
+        self
+    }
+
+    /// Has these cipher suites alone, by rustls's names.
+    pub fn suites(mut self, names: &[&str]) -> TlsClient {
+        let has = |name: Option<&str>| name.is_some_and(|name| names.contains(&name));
+        let suites = &mut self.provider.cipher_suites;
+        suites.retain(|suite| has(suite.suite().as_str()));
+        self
+    }
+
+    /// Has these key exchange groups alone, by rustls's names.
+    pub fn groups(mut self, names: &[&str]) -> TlsClient {
+        let has = |name: Option<&str>| name.is_some_and(|name| names.contains(&name));
+        self.provider
+            .kx_groups
+            .retain(|group| has(group.name().as_str()));
+        self
+    }
+
+    /// Can check these signatures alone.
+    pub fn signatures(mut self, schemes: &[SignatureScheme]) -> TlsClient {
+        let algorithms = &mut self.provider.signature_verification_algorithms;
+        let kept = algorithms
+            .mapping
+            .iter()
+            .filter(|(one, _)| schemes.contains(one));
+        algorithms.mapping = kept.copied().collect::<Vec<_>>().leak();
+        self
+    }
+
+    /// Shows this certificate when asked for one.
+    pub fn showing(mut self, certificate: &Issued) -> TlsClient {
+        self.certificate = Some(certificate.clone());
+        self
+    }
+
+    /// Connects and shakes hands.
+    pub async fn connect(&self, address: &str) -> io::Result<TlsStream<TcpStream>> {
+        self.shake(TcpStream::connect(address).await?).await
+    }
+
+    /// Shakes hands on a connection.
+    pub async fn shake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = ClientConfig::builder_with_provider(Arc::new(self.provider.clone()))
+            .with_protocol_versions(&self.versions)
+            .unwrap()
+            .with_root_certificates(self.roots.clone());
+        let mut config = match &self.certificate {
+            None => config.with_no_client_auth(),
+            Some(own) => config
+                .with_client_auth_cert(own.chain(), own.private_key())
+                .unwrap(),
+        };
+        config.alpn_protocols.clone_from(&self.alpn);
+        config.resumption = self.tickets.clone();
+        let connector = TlsConnector::from(Arc::new(config));
+        connector.connect(self.name.clone(), stream).await
+    }
+
+    /// A connection for HTTP/1.1.
+    pub async fn h1(&self, address: &str) -> Client {
+        let client = self.clone().offering(&["http/1.1"]);
+        Client::h1_on(client.connect(address).await.unwrap()).await
+    }
+
+    /// A connection for HTTP/2.
+    pub async fn h2(&self, address: &str) -> Client {
+        let client = self.clone().offering(&["h2"]);
+        Client::h2_on(client.connect(address).await.unwrap()).await
     }
 }

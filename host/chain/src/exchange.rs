@@ -88,6 +88,8 @@ pub struct Facts {
     pub host: Box<str>,
     /// Such as `HTTP/1.1`.
     pub protocol: &'static str,
+    /// What is known of the connection: attributes whose names begin with `tls.` or `proxy.`.
+    pub connection: Arc<[(Box<str>, Value)]>,
 }
 
 /// Bounds of a head that a plugin edits.
@@ -317,7 +319,11 @@ impl Facts {
             "route" => text(&self.route),
             "request.id" => text(&self.request_id),
             "request.protocol" => text(self.protocol),
-            _ => None,
+            _ => {
+                let mut connection = self.connection.iter();
+                let (_, value) = connection.find(|(of, _)| **of == *name)?;
+                Some(value.clone())
+            }
         }
     }
 }
@@ -325,7 +331,7 @@ impl Facts {
 /// Names that plugins read and cannot set.
 pub(crate) fn is_built_in(name: &str) -> bool {
     matches!(name, "listener" | "route" | "upstream")
-        || ["client.", "peer.", "request."]
+        || ["client.", "peer.", "proxy.", "request.", "tls."]
             .iter()
             .any(|prefix| name.starts_with(prefix))
 }
@@ -343,6 +349,7 @@ impl Default for Facts {
             scheme: "http",
             host: Box::default(),
             protocol: "HTTP/1.1",
+            connection: Arc::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! no header field is written at all.
 
 use serde_json::json;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -86,6 +87,9 @@ impl Entry<'_> {
             "plugins": self.notes().iter().map(note).collect::<Vec<_>>(),
             "error": self.outcome.problem,
         });
+        if let Some((version, cipher, name)) = self.tls() {
+            object["tls"] = json!({ "version": version, "cipher": cipher, "server_name": name });
+        }
         if !attributes.is_empty() {
             let values = self.attributes(attributes);
             let values = values.map(|(name, value)| (name.to_owned(), value.into()));
@@ -120,6 +124,10 @@ impl Entry<'_> {
                 self.attempts
             );
         }
+        if let Some((version, cipher, name)) = self.tls() {
+            let name = name.as_deref().unwrap_or("-");
+            let _ = write!(line, " tls={version},{cipher},{name}");
+        }
         for one in self.notes() {
             let _ = write!(line, " plugin={}", note(one));
         }
@@ -137,9 +145,21 @@ impl Entry<'_> {
     /// Those of the attributes that are set.
     fn attributes<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = (&'a str, String)> {
         names.iter().filter_map(|name| {
-            let value = self.exchange?.attribute(name)?;
+            let value = match self.exchange {
+                Some(exchange) => exchange.attribute(name)?,
+                None => Cow::Owned(self.facts.attribute(name)?),
+            };
             Some((name.as_str(), value.text().into_owned()))
         })
+    }
+
+    /// Version, cipher suite and the name that the client asked for, of a connection with TLS.
+    fn tls(&self) -> Option<(String, String, Option<String>)> {
+        let of = |name| {
+            let value = self.facts.attribute(name)?;
+            Some(value.text().into_owned())
+        };
+        Some((of("tls.version")?, of("tls.cipher")?, of("tls.server-name")))
     }
 
     fn notes(&self) -> &[Note] {

@@ -7,8 +7,13 @@ use pingora::http::RequestHeader;
 use std::net::{IpAddr, SocketAddr};
 
 /// Fields that say for whom a request is. What an untrusted client says in them is dropped.
-pub(crate) const FORWARDING: [&str; 7] = [
+pub(crate) const FORWARDING: [&str; 12] = [
+    "client-cert",
+    "client-cert-chain",
     "forwarded",
+    "x-client-cert-fingerprint",
+    "x-client-cert-san",
+    "x-client-cert-subject",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -39,7 +44,7 @@ fn is_forwarding(name: &HeaderName) -> bool {
         let name = name.as_str().bytes().map(plain);
         name.eq(known.bytes())
     };
-    name.as_str().starts_with(['x', 'f']) && FORWARDING.iter().any(is)
+    name.as_str().starts_with(['c', 'f', 'x']) && FORWARDING.iter().any(is)
 }
 
 /// The client: from the right of `x-forwarded-for`, the first address that is not a trusted proxy's.

@@ -1,6 +1,7 @@
 //! What a connection and a request carry along.
 
 use crate::body_clock::BodyClock;
+use crate::handshake::ClientFields;
 use crate::interpose::Back;
 use crate::io::HeadClock;
 use crate::plugins::Shared;
@@ -12,7 +13,8 @@ use pingora::http::RequestHeader;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tidegate_chain::{Facts, Reply};
+use tidegate_chain::{Facts, Reply, Value};
+use tidegate_listen::tls::TlsFacts;
 
 tokio::task_local! {
     /// The connection of the request that is being served. Pingora makes a request's context without
@@ -31,6 +33,12 @@ pub struct Connection {
     pub peer: Option<SocketAddr>,
     /// The same as a field's value, for the upstream.
     pub(crate) forwarded_for: Option<HeaderValue>,
+    /// What its handshake has shown.
+    pub(crate) tls: Option<TlsFacts>,
+    /// What is known of it, for plugins and the access log.
+    pub(crate) attributes: Arc<[(Box<str>, Value)]>,
+    /// What upstreams are told of its client's certificate.
+    pub(crate) client_fields: ClientFields,
     /// Tells the connection's IO when a head is being awaited.
     pub(crate) clock: Arc<HeadClock>,
 }

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use tidegate_listen::Stream;
+use tidegate_listen::tls::Alpn;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -87,6 +88,16 @@ pub(crate) struct Io {
 pub(crate) enum Protocol {
     Http1,
     Http2,
+}
+
+impl Protocol {
+    /// As TLS agrees on it.
+    pub(crate) fn alpn(self) -> Alpn {
+        match self {
+            Protocol::Http1 => Alpn::Http1,
+            Protocol::Http2 => Alpn::H2,
+        }
+    }
 }
 
 /// How long the client has not read what we write.
@@ -167,7 +178,8 @@ impl Io {
         if !self.gathered.is_empty() {
             self.gathered = Vec::new();
         }
-        Poll::Ready(Ok(()))
+        // TLS takes more than the socket does.
+        self.stall.poll_flush(&mut self.stream, cx)
     }
 }
 
@@ -180,9 +192,23 @@ impl Stall {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(stream).poll_write(cx, bytes);
-        if written.is_ready() {
+        self.unless_late(written, cx)
+    }
+
+    /// Send what TLS holds, at most a record, or fail in the same way.
+    fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(stream).poll_flush(cx);
+        self.unless_late(flushed, cx)
+    }
+
+    fn unless_late<T>(
+        &mut self,
+        done: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if done.is_ready() {
             self.timer = None;
-            return written;
+            return done;
         }
         let timer = self
             .timer
@@ -237,7 +263,7 @@ impl AsyncRead for Io {
             buffer.put_slice(&this.first.split_to(count));
             Poll::Ready(Ok(()))
         } else {
-            Pin::new(&mut this.stream).poll_read(cx, buffer)
+            end_where_it_was_not_announced(Pin::new(&mut this.stream).poll_read(cx, buffer))
         };
         if this.protocol == Protocol::Http2 {
             return answer;
@@ -246,7 +272,7 @@ impl AsyncRead for Io {
         let head = this.deadline.clock.now();
         if head & 1 == 0 && !this.scan.accepts(head, bytes) {
             // Pingora would read on, or see another request than was sent.
-            this.stream.write_now(BAD_REQUEST);
+            this.stream.write_last_now(BAD_REQUEST);
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "the request head is not valid",
@@ -285,16 +311,15 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_write_out(cx))?;
-        Pin::new(&mut this.stream).poll_flush(cx)
+        self.get_mut().poll_write_out(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_write_out(cx))?;
         if this.linger.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
+            ready!(this.stall.unless_late(shut, cx))?;
         }
         if this.protocol == Protocol::Http1 {
             let linger = this.linger.get_or_insert_with(Linger::new);
@@ -307,9 +332,18 @@ impl AsyncWrite for Io {
 /// A response that breaks off is dropped without a flush; what came of it is the client's.
 impl Drop for Io {
     fn drop(&mut self) {
-        if !self.gathered.is_empty() {
-            self.stream.write_now(&self.gathered);
+        self.stream.write_now(&self.gathered);
+    }
+}
+
+/// Many clients close TLS without saying so. Requests say themselves where they end, so one that was cut
+/// off is noticed anyway.
+fn end_where_it_was_not_announced(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+    match read {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Poll::Ready(Ok(()))
         }
+        read => read,
     }
 }
 

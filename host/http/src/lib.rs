@@ -2,7 +2,8 @@
 //!
 //! The life of a request, one file each:
 //!
-//! 1. [`serve`](Server::serve) (`serve.rs`): a connection is HTTP/1.1 or h2c; its bytes go through `io.rs`.
+//! 1. [`serve`](Server::serve) (`serve.rs`): TLS begins (`handshake.rs`), a connection is HTTP/1.1 or HTTP/2; its
+//!    bytes go through `io.rs`.
 //! 2. `phase/accept.rs`: the head is checked and normalised, deadlines are set, a snapshot is taken.
 //! 3. `phase/request.rs`: the route is found, its plugins run; fixed answers are given here.
 //! 4. `phase/upstream_peer.rs`, `phase/upstream_request.rs`: a peer is chosen, the head is completed.
@@ -22,6 +23,7 @@ mod body_clock;
 mod client;
 mod context;
 mod echo;
+mod handshake;
 mod head;
 mod head_scan;
 mod interpose;

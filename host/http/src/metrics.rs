@@ -16,6 +16,7 @@ pub struct Metrics {
     connections: IntGaugeVec,
     connections_total: IntCounterVec,
     refused: IntCounterVec,
+    handshakes: IntCounterVec,
     without_route: RouteMetrics,
 }
 
@@ -104,8 +105,13 @@ impl Metrics {
             )?,
             refused: counter(
                 "tidegate_connections_refused_total",
-                "Connections closed at once because a cap was reached.",
+                "Connections closed before their first request, by reason: a cap that was reached, or what went wrong in TLS.",
                 &["listener", "reason"],
+            )?,
+            handshakes: counter(
+                "tidegate_tls_handshakes_total",
+                "TLS handshakes that were completed; `resumed` is `true` where a session ticket was used.",
+                &["listener", "version", "resumed"],
             )?,
         })
     }
@@ -117,6 +123,18 @@ impl Metrics {
 
     pub(crate) fn without_route(&self) -> &RouteMetrics {
         &self.without_route
+    }
+
+    /// A connection of a listener was refused.
+    pub(crate) fn refused(&self, listener: &str, reason: &str) {
+        self.refused.with_label_values(&[listener, reason]).inc();
+    }
+
+    /// A handshake of TLS was completed.
+    pub(crate) fn handshake(&self, listener: &str, version: &str, resumed: bool) {
+        let resumed = if resumed { "true" } else { "false" };
+        let labels = [listener, version, resumed];
+        self.handshakes.with_label_values(&labels).inc();
     }
 
     pub(crate) fn upstream(&self, name: &str) -> UpstreamMetrics {

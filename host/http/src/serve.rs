@@ -2,6 +2,7 @@
 
 use crate::body_clock::BodyClock;
 use crate::context::{BODY, CONNECTION, Connection};
+use crate::handshake;
 use crate::io::{Deadlines, HeadClock, Io, Protocol};
 use crate::metrics::ListenerMetrics;
 use crate::state::{Limits, State};
@@ -19,8 +20,10 @@ use pingora::server::configuration::ServerConf;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_listen::{Refused, Stream};
+use tidegate_listen::tls::TlsFacts;
+use tidegate_listen::{Plain, Refused, Stream};
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
 /// What an h2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -81,22 +84,33 @@ where
     pub async fn serve(&self, listener: Arc<str>, connection: tidegate_listen::Connection) {
         let _open = Open::new(self.metrics.listener(&listener));
         let limits = self.state.load().limits.clone();
-        let tidegate_listen::Connection {
-            stream,
-            peer,
-            slot,
-        } = connection;
-        let mut stream = Stream::Plain(stream);
+        let tidegate_listen::Connection { stream, peer, slot } = connection;
         let mut stop = self.stop.clone();
+        let shaken = tokio::select! {
+            shaken = self.shake_hands(&listener, stream, &limits) => shaken,
+            // A connection that has said nothing yet has nothing to finish.
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Some((mut stream, tls)) = shaken else {
+            return;
+        };
         let sniffed = tokio::select! {
             sniffed = sniff(&mut stream) => sniffed,
             () = tokio::time::sleep(limits.header_timeout) => return,
-            // A connection that has said nothing yet has nothing to finish.
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Ok((protocol, first)) = sniffed else {
             return;
         };
+        if let Some(tls) = tls.as_ref().filter(|tls| !tls.speaks(protocol.alpn())) {
+            tracing::debug!(%listener, ?protocol, agreed = ?tls.alpn, "not what TLS was for");
+            self.metrics.refused(&listener, "application-protocol");
+            return;
+        }
+        let client_fields = tls
+            .as_ref()
+            .map(|tls| handshake::client_fields(&stream, tls));
+        let attributes = tls.as_ref().map(handshake::attributes);
         let clock = Arc::new(HeadClock::default());
         let deadlines = Deadlines {
             head: limits.header_timeout,
@@ -113,11 +127,33 @@ where
                 listener,
                 peer,
                 forwarded_for: peer.and_then(forwarded_for),
+                tls,
+                attributes: attributes.unwrap_or_default().into(),
+                client_fields: client_fields.unwrap_or_default(),
                 clock,
             }),
         });
         ServerApp::process_new(&app, Box::new(io), &self.stop).await;
         drop(slot);
+    }
+
+    /// TLS, where the listener has it.
+    async fn shake_hands(
+        &self,
+        listener: &str,
+        plain: Plain,
+        limits: &Limits,
+    ) -> Option<(Stream, Option<TlsFacts>)> {
+        let deadline = Instant::now() + limits.handshake_timeout;
+        let acceptor = {
+            let state = self.state.load();
+            state.listeners.get(listener).and_then(|l| l.tls.clone())
+        };
+        let Some(acceptor) = acceptor else {
+            return Some((Stream::Plain(plain), None));
+        };
+        let shaken = handshake::run(plain, &acceptor, deadline, listener, &self.metrics).await;
+        shaken.map(|(stream, facts)| (stream, Some(facts)))
     }
 
     /// Close connections that are between requests. For the end of the process: there is no way back.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_chain::{Budget, Chain, Groups, HeadLimits, Plugin, Reply};
+use tidegate_listen::tls::Acceptor;
 use tidegate_route::Table;
 
 /// Everything that a request reads.
@@ -38,6 +39,8 @@ impl State {
 pub struct ListenerState {
     /// Who may say for whom a request is, in forwarding fields.
     pub trusted_proxies: Vec<IpNet>,
+    /// TLS, where it is spoken.
+    pub tls: Option<Arc<Acceptor>>,
 }
 
 /// Bounds of requests and connections.
@@ -51,6 +54,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// From the first byte of a head to its end; on a new connection, from its start.
     pub header_timeout: Duration,
+    /// Of all that comes before HTTP: the handshake of TLS.
+    pub handshake_timeout: Duration,
     /// Of a connection between requests.
     pub idle_timeout: Duration,
     /// Between reads of a request body.

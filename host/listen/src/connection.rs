@@ -2,6 +2,7 @@
 
 use crate::Slot;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustls::pki_types::CertificateDer;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -72,14 +73,6 @@ impl Stream {
         }
     }
 
-    /// The socket, below TLS: for bytes that nobody looks at.
-    pub fn socket_mut(&mut self) -> &mut Plain {
-        match self {
-            Stream::Plain(plain) => plain,
-            Stream::Tls(tls) => tls.get_mut().0,
-        }
-    }
-
     /// Write what fits without waiting, for a connection that is given up in the middle of something: the
     /// end of TLS is not announced, so that its client sees that more was to come (RFC 8446 §6.1).
     pub fn write_now(&mut self, bytes: &[u8]) {
@@ -96,6 +89,14 @@ impl Stream {
         if let Stream::Tls(tls) = self {
             tls.get_mut().1.send_close_notify();
             let _ = write_tls_now(tls, &[]);
+        }
+    }
+
+    /// The certificates that the client has shown in TLS, its own first; none without.
+    pub fn client_chain(&self) -> &[CertificateDer<'static>] {
+        match self {
+            Stream::Plain(_) => &[],
+            Stream::Tls(tls) => tls.get_ref().1.peer_certificates().unwrap_or_default(),
         }
     }
 

@@ -313,6 +313,7 @@ fn limits(limits: &config::Limits) -> Limits {
         uri_bytes: size(limits.uri_bytes),
         body_bytes: limits.body_bytes,
         header_timeout: limits.header_timeout,
+        handshake_timeout: std::time::Duration::from_secs(10),
         idle_timeout: limits.idle_timeout,
         read_timeout: limits.read_timeout,
         write_timeout: limits.write_timeout,
@@ -331,6 +332,7 @@ fn listeners(config: &Config) -> HashMap<Arc<str>, ListenerState> {
     let listeners = config.listeners.iter().map(|listener| {
         let state = ListenerState {
             trusted_proxies: listener.trusted_proxies.clone(),
+            tls: None,
         };
         (listener.name.as_str().into(), state)
     });

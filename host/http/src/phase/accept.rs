@@ -22,10 +22,14 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
     if let Some(connection) = &context.connection {
         connection.clock.head_is_read();
-        let (listener, peer) = (connection.listener.clone(), connection.peer);
+        let (connection, peer) = (connection.clone(), connection.peer);
         let facts = context.facts_mut();
-        facts.listener = listener;
+        facts.listener = connection.listener.clone();
         facts.peer = peer.map(|peer| peer.ip());
+        facts.connection = connection.attributes.clone();
+        if connection.tls.is_some() {
+            facts.scheme = "https";
+        }
     }
     if let Some(clock) = &context.body_clock
         && session.is_body_done()
@@ -113,6 +117,7 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
         return Err(bad("the request target is not valid"));
     }
     context.facts_mut().host = host(head)?;
+    check_connection(context)?;
     // HTTP/2 and the absolute form name the host in the target. From here on it is a field, for
     // plugins and the upstream alike.
     if let Some(authority) = head.uri.authority().map(|a| a.as_str().to_owned()) {
@@ -135,6 +140,18 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
         head.set_uri(Uri::from(target));
     }
     Ok(())
+}
+
+/// Whether the host may be asked for on this connection: the name that TLS began with may have other
+/// settings, and another certificate.
+fn check_connection(context: &Context) -> Result<(), Refusal> {
+    let connection = context.connection.as_ref();
+    let tls = connection.and_then(|connection| connection.tls.as_ref());
+    if tls.is_none_or(|tls| tls.may_ask_for(&context.facts.host)) {
+        return Ok(());
+    }
+    let reason = "the host is not served on this connection";
+    Err((StatusCode::MISDIRECTED_REQUEST, reason))
 }
 
 /// Whether the body's end is beyond doubt, for us and for whoever reads the request next. Bodies are

@@ -96,6 +96,12 @@ pub(crate) fn complete(head: &mut RequestHeader, context: &Context) -> pingora::
         };
         head.insert_header("x-forwarded-for", value)?;
     }
+    for (name, value) in connection.iter().flat_map(|c| &c.client_fields) {
+        match value {
+            Some(value) => head.insert_header(name, value)?,
+            None => drop(head.remove_header(name)),
+        }
+    }
     if !head.headers.contains_key(header::HOST) {
         // HTTP/1.0 has no host; what we send is HTTP/1.1, which must (RFC 9112 §3.2).
         head.insert_header(header::HOST, "")?;

@@ -1,5 +1,6 @@
 //! A certificate with its chain and key.
 
+use super::ocsp::{self, OcspError};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,7 +19,9 @@ use x509_parser::prelude::FromDer;
 pub struct Certificate {
     key: Arc<CertifiedKey>,
     names: Arc<[Box<str>]>,
+    serial: Arc<[u8]>,
     expires: SystemTime,
+    ocsp_until: Option<SystemTime>,
 }
 
 /// Why a chain and a key are no certificate to serve. Says nothing of what is in the key.
@@ -72,6 +75,7 @@ impl Certificate {
         let (_, parsed) =
             X509Certificate::from_der(first).map_err(|error| invalid(error.to_string()))?;
         let names = names(&parsed).map_err(invalid)?.into();
+        let serial = parsed.raw_serial().into();
         let seconds = parsed.validity().not_after.timestamp();
         let expires = UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0));
         let key = ring::sign::any_supported_type(&key).map_err(|_| CertificateError::Key)?;
@@ -86,18 +90,41 @@ impl Certificate {
         Ok(Certificate {
             key: Arc::new(key),
             names,
+            serial,
             expires,
+            ocsp_until: None,
         })
     }
 
-    /// With this OCSP response (DER), to be sent with it (RFC 6066 §8).
-    pub fn with_ocsp(self, response: Option<Vec<u8>>) -> Certificate {
+    /// The same with this OCSP response (DER), to be sent with it (RFC 6066 §8).
+    ///
+    /// # Errors
+    /// It is none, too old, or not good for this certificate.
+    pub fn with_ocsp(&self, response: &[u8]) -> Result<Certificate, OcspError> {
+        let ocsp_until = ocsp::check(response, &self.serial, SystemTime::now())?;
         let mut key = CertifiedKey::clone(&self.key);
-        key.ocsp = response;
+        key.ocsp = Some(response.to_vec());
+        Ok(Certificate {
+            key: Arc::new(key),
+            ocsp_until,
+            ..self.clone()
+        })
+    }
+
+    /// The same without an OCSP response.
+    pub fn without_ocsp(&self) -> Certificate {
+        let mut key = CertifiedKey::clone(&self.key);
+        key.ocsp = None;
         Certificate {
             key: Arc::new(key),
-            ..self
+            ocsp_until: None,
+            ..self.clone()
         }
+    }
+
+    /// Until when its OCSP response is good, where it has one that says so.
+    pub fn ocsp_until(&self) -> Option<SystemTime> {
+        self.ocsp_until
     }
 
     /// Whom it is for: names in lower case, patterns as `*.example.com`, and addresses.
