@@ -2,7 +2,8 @@
 //!
 //! [`bind`] makes a [`Listener`] (errors are reported there and then, nothing is retried behind the
 //! operator's back); [`accept`] runs it until it is told to stop, within [`Caps`], and hands each
-//! [`Connection`] to whoever speaks the protocol. No HTTP, no TLS, no proxy engine in here.
+//! [`Connection`] to whoever speaks the protocol. [`proxy_protocol`] finds out whose it is where a load
+//! balancer passes it on. No HTTP, no TLS, no proxy engine in here.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -10,6 +11,7 @@ mod accept;
 mod bind;
 mod cap;
 mod connection;
+pub mod proxy_protocol;
 
 pub use accept::accept;
 pub use bind::{Address, BindError, Listener, bind};
