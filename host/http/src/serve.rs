@@ -97,6 +97,7 @@ where
             return;
         };
         let clock = Arc::new(HeadClock::default());
+        let local = stream.local_address();
         let deadlines = Deadlines {
             head: limits.header_timeout,
             write: limits.write_timeout,
@@ -111,6 +112,7 @@ where
             connection: Arc::new(Connection {
                 listener,
                 peer,
+                local,
                 forwarded_for: peer.and_then(forwarded_for),
                 clock,
             }),

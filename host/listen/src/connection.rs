@@ -41,6 +41,14 @@ impl Stream {
 }
 
 impl Stream {
+    /// Where the client connected to; `None` on a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Stream::Tcp(stream) => stream.local_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
     /// Whether the peer has closed the connection, or its side of it. Asks the system, and takes no data.
     pub fn is_closed_by_peer(&self) -> bool {
         let fd = match self {
