@@ -1,6 +1,7 @@
 //! What a connection and a request carry along.
 
 use crate::body_clock::BodyClock;
+use crate::connect::ProxiedFor;
 use crate::handshake::ClientFields;
 use crate::interpose::Back;
 use crate::io::HeadClock;
@@ -31,6 +32,8 @@ pub struct Connection {
     pub listener: Arc<str>,
     /// Who is connected; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// Where it is connected to; `None` on a Unix socket.
+    pub local: Option<SocketAddr>,
     /// The same as a field's value, for the upstream.
     pub(crate) forwarded_for: Option<HeaderValue>,
     /// What its handshake has shown.
@@ -111,6 +114,14 @@ impl Context {
     /// The request's id.
     pub fn request_id(&self) -> &str {
         &self.facts.request_id
+    }
+
+    /// The client's connection, as an upstream is told by a PROXY header: of the client as it was resolved.
+    pub(crate) fn proxied_for(&self) -> Option<ProxiedFor> {
+        Some(ProxiedFor {
+            source: self.facts.client?,
+            destination: self.connection.as_ref()?.local?,
+        })
     }
 
     /// The facts, to be completed while nobody else has them.

@@ -21,6 +21,7 @@ mod access_log;
 mod attribute_metrics;
 mod body_clock;
 mod client;
+mod connect;
 mod context;
 mod echo;
 mod handshake;
@@ -29,6 +30,7 @@ mod head_scan;
 mod interpose;
 mod io;
 mod metrics;
+mod peer;
 pub mod phase;
 mod plugins;
 mod respond;
@@ -39,8 +41,12 @@ mod upstream;
 
 pub use access_log::{AccessLog, Format};
 pub use attribute_metrics::AttributeMetrics;
+pub use connect::{
+    ClientTls, ConnectError, Connected, Connector, Plain, ProxiedFor, TlsOptions, TlsVersion,
+};
 pub use context::{Connection, Context};
 pub use metrics::{Metrics, RouteMetrics};
+pub use peer::{Peer, PeerAddress, Speech, Timeouts};
 pub use serve::Server;
 pub use state::{Limits, ListenerState, Redirect, Route, State, Target};
-pub use upstream::{Peer, PeerAddress, Timeouts, Upstream, UpstreamError};
+pub use upstream::{Upstream, UpstreamError};

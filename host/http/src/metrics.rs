@@ -1,5 +1,6 @@
 //! The data path's metrics. Handles are resolved when a state is built; a request only adds.
 
+use crate::connect::ConnectError;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -12,6 +13,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     seconds: HistogramVec,
     attempts: IntCounterVec,
+    unconnected: IntCounterVec,
     head_seconds: HistogramVec,
     connections: IntGaugeVec,
     connections_total: IntCounterVec,
@@ -34,6 +36,7 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) answered: IntCounter,
     pub(crate) failed: IntCounter,
     pub(crate) head_seconds: Histogram,
+    unconnected: [(&'static str, IntCounter); ConnectError::REASONS.len()],
 }
 
 /// Metrics of one listener.
@@ -92,6 +95,11 @@ impl Metrics {
                 "Attempts at peers, by upstream and result: `ok` for a response head, `error` otherwise.",
                 &["upstream", "result"],
             )?,
+            unconnected: counter(
+                "tidegate_upstream_connect_failures_total",
+                "Connections to peers that did not come about, by upstream and reason.",
+                &["upstream", "reason"],
+            )?,
             head_seconds: histogram(
                 "tidegate_upstream_head_seconds",
                 "From the start of a request to the head of the upstream's response.",
@@ -142,6 +150,8 @@ impl Metrics {
             answered: self.attempts.with_label_values(&[name, "ok"]),
             failed: self.attempts.with_label_values(&[name, "error"]),
             head_seconds: self.head_seconds.with_label_values(&[name]),
+            unconnected: ConnectError::REASONS
+                .map(|reason| (reason, self.unconnected.with_label_values(&[name, reason]))),
         }
     }
 
@@ -151,6 +161,16 @@ impl Metrics {
             total: self.connections_total.with_label_values(&[name]),
             refused_connections: self.refused.with_label_values(&[name, "connections"]),
             refused_per_address: self.refused.with_label_values(&[name, "per-address"]),
+        }
+    }
+}
+
+impl UpstreamMetrics {
+    /// A connection did not come about.
+    pub(crate) fn unconnected(&self, reason: &str) {
+        let mut counters = self.unconnected.iter();
+        if let Some((_, counter)) = counters.find(|(known, _)| *known == reason) {
+            counter.inc();
         }
     }
 }

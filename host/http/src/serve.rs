@@ -112,6 +112,7 @@ where
             .map(|tls| handshake::client_fields(&stream, tls));
         let attributes = tls.as_ref().map(handshake::attributes);
         let clock = Arc::new(HeadClock::default());
+        let local = stream.local_address();
         let deadlines = Deadlines {
             head: limits.header_timeout,
             write: limits.write_timeout,
@@ -126,6 +127,7 @@ where
             connection: Arc::new(Connection {
                 listener,
                 peer,
+                local,
                 forwarded_for: peer.and_then(forwarded_for),
                 tls,
                 attributes: attributes.unwrap_or_default().into(),

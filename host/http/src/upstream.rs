@@ -1,14 +1,11 @@
 //! Groups of peers, and whose turn it is.
 
-use pingora::protocols::ALPN;
-use pingora::upstreams::peer::HttpPeer;
+use crate::peer::Peer;
 use rustc_hash::FxHasher;
-use std::hash::{Hash as _, Hasher};
-use std::net::SocketAddr;
+use std::hash::Hasher;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 /// A named group of peers.
 #[derive(Debug)]
@@ -28,44 +25,8 @@ pub struct Upstream {
     pub(crate) metrics: crate::metrics::UpstreamMetrics,
 }
 
-/// Streams on one h2 connection to a peer; more than that need another connection.
-const H2_STREAMS: usize = 100;
-
 /// Weights above count as this for hashing, which looks at each share of a weight.
 const SHARES_MAX: u32 = 256;
-
-/// One peer of a group.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// As it was written: for the log.
-    pub name: Arc<str>,
-    template: HttpPeer,
-    weight: u32,
-    /// Of its address: several peers can have one name.
-    hash: u64,
-}
-
-/// Where a peer is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PeerAddress {
-    /// A resolved address.
-    Tcp(SocketAddr),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-/// Timeouts of a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To be connected.
-    pub connect: Duration,
-    /// Between reads of a response.
-    pub read: Duration,
-    /// Of one write of a request.
-    pub write: Duration,
-    /// Of a pooled connection.
-    pub idle: Duration,
-}
 
 /// An upstream that cannot be built.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,51 +49,6 @@ impl std::fmt::Display for UpstreamError {
 }
 
 impl std::error::Error for UpstreamError {}
-
-impl Peer {
-    /// A peer.
-    ///
-    /// With `http2` it speaks HTTP/2 from the first byte on (RFC 9113 §3.3).
-    ///
-    /// # Errors
-    /// A Unix socket's path that cannot be one.
-    pub fn new(
-        name: &str,
-        address: &PeerAddress,
-        weight: u32,
-        timeouts: &Timeouts,
-        http2: bool,
-    ) -> Result<Peer, UpstreamError> {
-        let mut template = match address {
-            PeerAddress::Tcp(address) => HttpPeer::new(address, false, String::new()),
-            PeerAddress::Unix(path) => {
-                let refused = || UpstreamError::Path(path.clone());
-                let text = path.to_str().ok_or_else(refused)?;
-                HttpPeer::new_uds(text, false, String::new()).map_err(|_| refused())?
-            }
-        };
-        let options = &mut template.options;
-        options.connection_timeout = Some(timeouts.connect);
-        options.total_connection_timeout = Some(timeouts.connect);
-        options.read_timeout = Some(timeouts.read);
-        options.write_timeout = Some(timeouts.write);
-        options.idle_timeout = Some(timeouts.idle);
-        options.alpn = if http2 { ALPN::H2 } else { ALPN::H1 };
-        options.max_h2_streams = H2_STREAMS;
-        let mut hasher = FxHasher::default();
-        format!("{address:?}").hash(&mut hasher);
-        Ok(Peer {
-            name: name.into(),
-            hash: hasher.finish(),
-            template,
-            weight: weight.max(1),
-        })
-    }
-
-    pub(crate) fn http_peer(&self) -> HttpPeer {
-        self.template.clone()
-    }
-}
 
 impl Upstream {
     /// A group.
@@ -253,6 +169,8 @@ fn gcd(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::{PeerAddress, Speech, Timeouts};
+    use std::time::Duration;
 
     #[test]
     fn weights_are_kept_and_spread_out() {
@@ -265,15 +183,16 @@ mod tests {
 
     #[test]
     fn another_attempt_is_another_peer() {
+        let second = Duration::from_secs(1);
         let timeouts = Timeouts {
-            connect: Duration::from_secs(1),
-            read: Duration::from_secs(1),
-            write: Duration::from_secs(1),
-            idle: Duration::from_secs(1),
+            connect: second,
+            read: second,
+            write: second,
+            idle: second,
         };
         let peer = |port: u16, weight| {
             let address = PeerAddress::Tcp(([127, 0, 0, 1], port).into());
-            Peer::new("p", &address, weight, &timeouts, false).unwrap()
+            Peer::new("p", &address, weight, &timeouts, Speech::default()).unwrap()
         };
         let metrics = crate::Metrics::register(&prometheus::Registry::new()).unwrap();
         let name = Arc::from("u");

@@ -50,6 +50,14 @@ impl Plain {
         }
     }
 
+    /// Where the client connected to; `None` on a Unix socket.
+    fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Plain::Tcp(stream) => stream.local_addr().ok(),
+            Plain::Unix(_) => None,
+        }
+    }
+
     /// As [`Stream::is_closed_by_peer`].
     pub(crate) fn is_closed_by_peer(&self) -> bool {
         let fd = match self {
@@ -71,6 +79,11 @@ impl Stream {
             Stream::Plain(plain) => plain,
             Stream::Tls(tls) => tls.get_ref().0,
         }
+    }
+
+    /// Where the client connected to; `None` on a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.socket().local_address()
     }
 
     /// Write what fits without waiting, for a connection that is given up in the middle of something: the

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use tidegate_chain::{Chain, Groups, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
-    Limits, ListenerState, Peer, PeerAddress, Redirect, Route, State, Target, Timeouts, Upstream,
+    Limits, ListenerState, Peer, PeerAddress, Redirect, Route, Speech, State, Target, Timeouts,
+    Upstream,
 };
 use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
 use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
@@ -295,10 +296,13 @@ async fn peers_of(peer: &config::Peer, upstream: &config::Upstream) -> Result<Ve
         idle: timeout.idle,
     };
     let name = peer.address.to_string();
-    let http2 = upstream.protocol == config::UpstreamProtocol::Http2;
+    let speech = Speech {
+        http2: upstream.protocol == config::UpstreamProtocol::Http2,
+        ..Speech::default()
+    };
     let peers = addresses
         .iter()
-        .map(|address| Peer::new(&name, address, peer.weight, &timeouts, http2));
+        .map(|address| Peer::new(&name, address, peer.weight, &timeouts, speech.clone()));
     peers
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())

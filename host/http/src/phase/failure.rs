@@ -1,5 +1,6 @@
 //! Errors become responses, here and nowhere else.
 
+use crate::connect::ConnectError;
 use crate::context::{Context, Instead};
 use crate::interpose::Interposed;
 use crate::respond;
@@ -71,6 +72,9 @@ fn status_of(error: &Error) -> u16 {
 
 /// For the access log: the kind, without what a client or upstream may have put into the text.
 fn describe(error: &Error) -> String {
+    if let Some(error) = error.root_cause().downcast_ref::<ConnectError>() {
+        return format!("upstream: {error}");
+    }
     let side = match error.esource() {
         ErrorSource::Upstream => "upstream",
         ErrorSource::Downstream => "client",

@@ -1,14 +1,19 @@
 //! Choose a peer, for the first attempt and for each that follows.
 
+use crate::connect::ConnectError;
 use crate::context::Context;
 use crate::plugins::{Plugins, unless_gone};
 use crate::state::Target;
+use crate::throttle::Throttle;
 use crate::upstream::Upstream;
 use pingora::ErrorType::{self, HTTPStatus};
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorSource, proxy::Session};
 use std::sync::Arc;
 use tidegate_chain::{Event, Phase, ResponseStage, Verdict};
+
+/// Requests cause these lines.
+static LINES: Throttle = Throttle::new();
 
 /// The peer whose turn it is.
 ///
@@ -47,7 +52,7 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         asked.peer = trace.peer.clone();
         asked.attempt = trace.attempts;
     }
-    let mut peer = peer.http_peer();
+    let mut peer = peer.http_peer(context.proxied_for());
     if session.is_upgrade_req() {
         // A tunnel is ended by its ends.
         peer.options.read_timeout = None;
@@ -113,6 +118,7 @@ fn group(context: &Context, name: &str) -> pingora::Result<Arc<Upstream>> {
 /// The peer could not be reached: nothing was sent, so any request may be tried again.
 pub fn failed_to_connect(context: &mut Context, mut error: Box<Error>) -> Box<Error> {
     count_failure(context);
+    count_reason(context, &error);
     error.set_retry(may_retry(context));
     error
 }
@@ -160,6 +166,26 @@ fn can_start_anew(context: &Context) -> bool {
 fn may_retry(context: &Context) -> bool {
     let upstream = context.upstream.group.as_deref();
     upstream.is_some_and(|upstream| context.upstream.attempts < upstream.attempts)
+}
+
+/// Count why there is no connection, and say so in the log where it is not the network's fault.
+fn count_reason(context: &Context, error: &Error) {
+    let Some(upstream) = &context.upstream.group else {
+        return;
+    };
+    let known = error.root_cause().downcast_ref::<ConnectError>();
+    let reason = match (known, error.etype()) {
+        (Some(error), _) => error.reason(),
+        (None, ErrorType::ConnectTimedout) => "timeout",
+        (None, _) => "connect",
+    };
+    upstream.metrics.unconnected(reason);
+    if let Some(error) = known.filter(|error| error.is_of_tls())
+        && let Some(left_out) = LINES.pass()
+    {
+        let peer = context.upstream.peer.as_deref();
+        tracing::warn!(upstream = &*upstream.name, peer, %error, left_out, "no TLS with a peer");
+    }
 }
 
 fn count_failure(context: &Context) {
