@@ -7,6 +7,7 @@ use crate::interpose::Back;
 use crate::io::HeadClock;
 use crate::plugins::Shared;
 use crate::state::{Route, State};
+use crate::tunnel::Traffic;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use http::{HeaderValue, StatusCode};
@@ -66,6 +67,8 @@ pub struct Context {
     pub(crate) body_clock: Option<Arc<BodyClock>>,
     /// Bytes of the request body that passed.
     pub(crate) body_bytes: u64,
+    /// What went through, where the request opened a tunnel.
+    pub(crate) tunnel: Option<Traffic>,
     /// What went wrong, for the access log.
     pub(crate) problem: Option<String>,
 }
@@ -107,6 +110,7 @@ impl Context {
             upstream: UpstreamTrace::default(),
             body_clock: BODY.try_with(Arc::clone).ok(),
             body_bytes: 0,
+            tunnel: None,
             problem: None,
         }
     }

@@ -7,6 +7,7 @@
 //! does not read is not waited for longer than the write timeout, in any protocol.
 
 use crate::head_scan::HeadScan;
+use crate::takeable::Takeable;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddress;
@@ -69,7 +70,7 @@ impl HeadClock {
 
 /// The bytes of a connection.
 pub(crate) struct Io {
-    stream: Stream,
+    stream: Takeable,
     /// Read while the protocol was found out.
     first: Bytes,
     gathered: Vec<u8>,
@@ -135,7 +136,7 @@ impl Io {
         // Never set before: it is new.
         let _ = socket.peer_addr.set(peer.map(PingoraAddress::Inet));
         Io {
-            stream,
+            stream: Takeable::new(stream),
             first,
             gathered: Vec::new(),
             stall: Stall {
@@ -160,6 +161,12 @@ impl Io {
     /// Whether the client has closed the connection, or its side of it.
     pub(crate) fn is_gone(&self) -> bool {
         self.stream.is_closed_by_peer()
+    }
+
+    /// Take the socket, for what is no longer HTTP. What was read before, and not by Pingora, comes with
+    /// the next reads, and then the end.
+    pub(crate) fn take(&self) -> Option<Stream> {
+        self.stream.take()
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -187,7 +194,7 @@ impl Stall {
     /// Write, or fail when nothing could be written for too long.
     fn poll_write(
         &mut self,
-        stream: &mut Stream,
+        stream: &mut Takeable,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
@@ -196,7 +203,7 @@ impl Stall {
     }
 
     /// Send what TLS holds, at most a record, or fail in the same way.
-    fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, stream: &mut Takeable, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(stream).poll_flush(cx);
         self.unless_late(flushed, cx)
     }
@@ -371,7 +378,7 @@ impl Linger {
 
     /// Read what the client still sends, and throw it away: to close a connection with unread data resets
     /// it, and what the client has not read of the response yet is lost (RFC 9112 §9.6).
-    fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, stream: &mut Takeable, cx: &mut Context<'_>) -> Poll<()> {
         let mut rest = [0; 4096];
         loop {
             if self.timer.as_mut().poll(cx).is_ready() {

@@ -36,7 +36,9 @@ mod plugins;
 mod respond;
 mod serve;
 mod state;
+mod takeable;
 mod throttle;
+mod tunnel;
 mod upstream;
 
 pub use access_log::{AccessLog, Format};

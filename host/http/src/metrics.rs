@@ -19,6 +19,8 @@ pub struct Metrics {
     connections_total: IntCounterVec,
     refused: IntCounterVec,
     handshakes: IntCounterVec,
+    tunnels: IntGaugeVec,
+    tunnel_bytes: IntCounterVec,
     without_route: RouteMetrics,
 }
 
@@ -28,6 +30,17 @@ pub struct RouteMetrics {
     /// By the first digit of the status; the first is for requests without a response.
     requests: [IntCounter; 6],
     seconds: Histogram,
+    pub(crate) tunnels: TunnelMetrics,
+}
+
+/// Metrics of a route's tunnels.
+#[derive(Clone, Debug)]
+pub(crate) struct TunnelMetrics {
+    pub(crate) open: IntGauge,
+    /// Bytes from clients.
+    pub(crate) received: IntCounter,
+    /// Bytes to clients.
+    pub(crate) sent: IntCounter,
 }
 
 /// Metrics of one upstream.
@@ -86,8 +99,28 @@ impl Metrics {
             "From the end of the request head to the end of the response.",
             &["route"],
         )?;
+        let tunnels = IntGaugeVec::new(
+            Opts::new(
+                "tidegate_tunnels",
+                "Open tunnels: WebSockets and other connections that left HTTP.",
+            ),
+            &["route"],
+        )?;
+        registry.register(Box::new(tunnels.clone()))?;
+        let tunnel_bytes = counter(
+            "tidegate_tunnel_bytes_total",
+            "Bytes through tunnels: `received` from clients, `sent` to them.",
+            &["route", "direction"],
+        )?;
         Ok(Metrics {
-            without_route: RouteMetrics::new(&requests, &seconds, ""),
+            without_route: RouteMetrics::new(
+                &requests,
+                &seconds,
+                TunnelMetrics::new(&tunnels, &tunnel_bytes, ""),
+                "",
+            ),
+            tunnels,
+            tunnel_bytes,
             requests,
             seconds,
             attempts: counter(
@@ -126,7 +159,8 @@ impl Metrics {
 
     /// The metrics of a route.
     pub fn route(&self, name: &str) -> RouteMetrics {
-        RouteMetrics::new(&self.requests, &self.seconds, name)
+        let tunnels = TunnelMetrics::new(&self.tunnels, &self.tunnel_bytes, name);
+        RouteMetrics::new(&self.requests, &self.seconds, tunnels, name)
     }
 
     pub(crate) fn without_route(&self) -> &RouteMetrics {
@@ -175,12 +209,28 @@ impl UpstreamMetrics {
     }
 }
 
+impl TunnelMetrics {
+    fn new(open: &IntGaugeVec, bytes: &IntCounterVec, route: &str) -> TunnelMetrics {
+        TunnelMetrics {
+            open: open.with_label_values(&[route]),
+            received: bytes.with_label_values(&[route, "received"]),
+            sent: bytes.with_label_values(&[route, "sent"]),
+        }
+    }
+}
+
 impl RouteMetrics {
-    fn new(requests: &IntCounterVec, seconds: &HistogramVec, name: &str) -> RouteMetrics {
+    fn new(
+        requests: &IntCounterVec,
+        seconds: &HistogramVec,
+        tunnels: TunnelMetrics,
+        name: &str,
+    ) -> RouteMetrics {
         let classes = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
         RouteMetrics {
             requests: classes.map(|class| requests.with_label_values(&[name, class])),
             seconds: seconds.with_label_values(&[name]),
+            tunnels,
         }
     }
 

@@ -105,6 +105,11 @@ impl Peer {
         self.http2
     }
 
+    /// How long to wait for each part of a response.
+    pub(crate) fn read_timeout(&self) -> Option<Duration> {
+        self.template.options.read_timeout
+    }
+
     /// What Pingora is told, for a request of this client.
     pub(crate) fn http_peer(&self, client: Option<ProxiedFor>) -> HttpPeer {
         let mut peer = self.template.clone();

@@ -3,7 +3,9 @@
 use crate::context::{Context, empty_request};
 use crate::head::Request;
 use crate::interpose::has_body;
+use crate::phase;
 use crate::plugins::{Plugins, internal, unless_gone};
+use crate::tunnel::is_extended_connect;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
@@ -19,6 +21,10 @@ pub(crate) async fn send(
     mut reply: Reply,
 ) -> pingora::Result<()> {
     loop {
+        if reply.status.is_success() && is_extended_connect(session.req_header()) {
+            // It would say that the tunnel is open.
+            reply = phase::request::status(StatusCode::NOT_IMPLEMENTED, "no tunnel");
+        }
         let mut head = head(&reply)?;
         if let Some(other) = run_plugins(session, context, &mut head).await? {
             reply = other;

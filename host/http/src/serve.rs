@@ -6,7 +6,7 @@ use crate::handshake;
 use crate::io::{Deadlines, HeadClock, Io, Protocol};
 use crate::metrics::ListenerMetrics;
 use crate::state::{Limits, State};
-use crate::{Metrics, context};
+use crate::{Metrics, context, tunnel};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -203,10 +203,13 @@ where
 {
     async fn process_new_http(
         self: &Arc<Self>,
-        session: ServerSession,
+        mut session: ServerSession,
         stop: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let is_http2 = session.is_http2();
+        if is_http2 {
+            tunnel::translate(&mut session);
+        }
         let served = self.proxy.process_new_http(session, stop);
         let served = CONNECTION.scope(self.connection.clone(), served);
         if !is_http2 {
@@ -235,7 +238,8 @@ where
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_pending_accept_reset_streams(RESETS_MAX)
-            .max_local_error_reset_streams(Some(RESETS_MAX));
+            .max_local_error_reset_streams(Some(RESETS_MAX))
+            .enable_connect_protocol();
         Some(options)
     }
 

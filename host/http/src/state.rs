@@ -66,6 +66,8 @@ pub struct Limits {
     pub requests_per_connection: u32,
     /// Concurrent, on one h2 connection.
     pub h2_streams: u32,
+    /// Of a tunnel, without a byte either way.
+    pub tunnel_idle_timeout: Duration,
 }
 
 /// A route: what is run and who is asked.

@@ -42,6 +42,15 @@ pub enum Stream {
 }
 
 impl Plain {
+    /// Close, so that the peer sees a connection that broke and not one that ended. On a Unix socket there
+    /// is only the end.
+    pub fn reset(self) {
+        if let Plain::Tcp(stream) = &self {
+            // What cannot be set is a socket that is gone already.
+            let _ = stream.set_zero_linger();
+        }
+    }
+
     /// Write what fits without waiting.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
@@ -102,6 +111,14 @@ impl Stream {
         if let Stream::Tls(tls) = self {
             tls.get_mut().1.send_close_notify();
             let _ = write_tls_now(tls, &[]);
+        }
+    }
+
+    /// As [`Plain::reset`].
+    pub fn reset(self) {
+        match self {
+            Stream::Plain(plain) => plain.reset(),
+            Stream::Tls(tls) => tls.into_inner().0.reset(),
         }
     }
 

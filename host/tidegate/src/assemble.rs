@@ -323,6 +323,7 @@ fn limits(limits: &config::Limits) -> Limits {
         write_timeout: limits.write_timeout,
         requests_per_connection: limits.requests_per_connection,
         h2_streams: limits.h2_streams,
+        tunnel_idle_timeout: std::time::Duration::from_secs(24 * 3600),
     }
 }
 

@@ -33,18 +33,21 @@ impl L4Connect for Dial {
             Ok(Connected::Right(stream)) => {
                 Ok(VirtualSocketStream::new(Box::new(Secured(stream))).into())
             }
-            Err(error) => Err(Error::because(kind(&error), "to connect", error)),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-/// What Pingora's retries and our statuses go by.
-fn kind(error: &ConnectError) -> ErrorType {
-    match error {
-        ConnectError::Timeout(_) => ErrorType::ConnectTimedout,
-        ConnectError::Connect(_) => ErrorType::ConnectError,
-        ConnectError::Certificate(_) => ErrorType::InvalidCert,
-        ConnectError::Tls(_) | ConnectError::Protocol => ErrorType::TLSHandshakeFailure,
+/// With the type that retries and our statuses go by.
+impl From<ConnectError> for Box<Error> {
+    fn from(error: ConnectError) -> Box<Error> {
+        let kind = match error {
+            ConnectError::Timeout(_) => ErrorType::ConnectTimedout,
+            ConnectError::Connect(_) => ErrorType::ConnectError,
+            ConnectError::Certificate(_) => ErrorType::InvalidCert,
+            ConnectError::Tls(_) | ConnectError::Protocol => ErrorType::TLSHandshakeFailure,
+        };
+        Error::because(kind, "to connect", error)
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::client;
 use crate::context::Context;
 use crate::state::Limits;
+use crate::tunnel::is_extended_connect;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::RequestHeader;
@@ -32,7 +33,7 @@ pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> 
         }
     }
     if let Some(clock) = &context.body_clock
-        && session.is_body_done()
+        && (session.is_body_done() || is_extended_connect(session.req_header()))
     {
         // Nobody says so later: what is not there does not pass.
         clock.passed(true);

@@ -24,12 +24,16 @@ pub async fn run(
     context.take_verdict();
     Interposed::remove(session, context);
     let took = context.start.elapsed();
+    let tunnel = context.tunnel.unwrap_or_default();
+    // The response to a request that opened a tunnel ended with its head.
+    let answered = context.upstream.answered_after;
+    let answered = context.tunnel.and(answered).unwrap_or(took);
     let status = session
         .response_written()
         .filter(|_| super::has_begun(session))
         .map_or(0, |head| head.status.as_u16());
     match &context.route {
-        Some(route) => route.metrics.done(status, took),
+        Some(route) => route.metrics.done(status, answered),
         None => metrics.without_route().done(status, took),
     }
     if let Some(error) = error.filter(|_| context.problem.is_none()) {
@@ -37,8 +41,8 @@ pub async fn run(
     }
     let outcome = Outcome {
         status,
-        request_bytes: context.body_bytes,
-        response_bytes: session.body_bytes_sent() as u64,
+        request_bytes: context.body_bytes + tunnel.up,
+        response_bytes: session.body_bytes_sent() as u64 + tunnel.down,
         duration: took,
         upstream_wait: context.upstream.answered_after,
         problem: context.problem.clone(),

@@ -1,10 +1,11 @@
 //! Find the route, run its plugins, and give the answers that need no upstream.
 
-use super::request_body;
+use super::{failure, request_body};
 use crate::context::{Context, Instead};
 use crate::plugins::{Plugins, unless_gone};
 use crate::state::Target;
-use crate::{echo, respond};
+use crate::tunnel::{Upgrade, is_extended_connect};
+use crate::{echo, respond, tunnel};
 use http::{StatusCode, header};
 use pingora::proxy::Session;
 use std::sync::Arc;
@@ -36,7 +37,21 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         respond::send(session, context, reply).await?;
         return Ok(true);
     }
-    let reply = match &route.target {
+    let upgrade = Upgrade::asked_for(session.req_header());
+    let target = match (&route.target, upgrade) {
+        (Target::Upstream(_), Some(upgrade)) => {
+            tunnel::run(session, context, upgrade).await?;
+            return Ok(true);
+        }
+        _ if is_extended_connect(session.req_header()) => {
+            let reason = "this route has no WebSockets";
+            return Err(failure::refuse(context, StatusCode::NOT_IMPLEMENTED, reason));
+        }
+        (target, _) => target,
+    };
+    // What is not carried as a tunnel is an ordinary request, to whoever reads it next.
+    session.req_header_mut().remove_header(&header::UPGRADE);
+    let reply = match target {
         Target::Upstream(_) => return Ok(false),
         Target::Respond(reply) => reply.clone(),
         Target::Echo => echo::reply(session, context).await?,

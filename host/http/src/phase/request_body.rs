@@ -4,6 +4,7 @@
 use crate::context::{Context, Instead};
 use crate::interpose::{Held, Interposed};
 use crate::plugins::{Plugins, Shared, unless_gone};
+use crate::tunnel::is_extended_connect;
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, Version, header};
 use pingora::proxy::Session;
@@ -25,7 +26,7 @@ pub(super) async fn hold(
     // A body that is not there is over at once.
     let waits = body
         .as_ref()
-        .is_some_and(|body| body.waits() || session.is_body_done());
+        .is_some_and(|body| body.waits() || is_over(session));
     plugins.request_body = body;
     let mut held = None;
     if waits {
@@ -46,6 +47,11 @@ pub(super) async fn hold(
     Ok(None)
 }
 
+/// Whether there is nothing (more) to read. What follows the head of an extended CONNECT is a tunnel's.
+fn is_over(session: &mut Session) -> bool {
+    is_extended_connect(session.req_header()) || session.is_body_done()
+}
+
 /// Read until nobody waits any more.
 async fn read(
     session: &mut Session,
@@ -56,7 +62,7 @@ async fn read(
     ask_for_it(session).await?;
     let mut held = BytesMut::new();
     loop {
-        let data = match session.is_body_done() {
+        let data = match is_over(session) {
             true => None,
             // As in Pingora's own loop: it is the client that is gone, or too slow.
             false => {
@@ -64,7 +70,7 @@ async fn read(
                 read.map_err(|error| error.into_down())?
             }
         };
-        let end = data.is_none() || session.is_body_done();
+        let end = data.is_none() || is_over(session);
         let data = data.unwrap_or_default();
         pass(data.len(), end, context)?;
         match feed(session, plugins, data, end).await? {
@@ -95,10 +101,6 @@ pub async fn run(
     end: bool,
     context: &mut Context,
 ) -> pingora::Result<()> {
-    if session.was_upgraded() {
-        // Bytes of a tunnel are not a body.
-        return Ok(());
-    }
     // Before trailers the end comes without being called so.
     let end = end || body.is_none();
     let Some(shared) = context.plugins.clone() else {

@@ -2,7 +2,7 @@
 
 use crate::context::{Context, Instead};
 use crate::respond;
-use http::{StatusCode, Version};
+use http::Version;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -17,13 +17,18 @@ pub async fn run(
     head: &mut ResponseHeader,
     context: &mut Context,
 ) -> pingora::Result<()> {
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        // A tunnel may be silent for longer than a request body.
-        session.set_read_timeout(None);
-    }
     if head.status.is_informational() {
         return Ok(());
     }
+    pass(session, head, context).await
+}
+
+/// As [`run`], for the head that ends HTTP's part of the exchange, be it the final one or a 101.
+pub(crate) async fn pass(
+    session: &mut Session,
+    head: &mut ResponseHeader,
+    context: &mut Context,
+) -> pingora::Result<()> {
     // The version is of our connection, not of the upstream's (RFC 9110 §2.5).
     head.set_version(Version::HTTP_11);
     let took = context.start.elapsed();

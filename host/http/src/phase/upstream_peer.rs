@@ -2,7 +2,7 @@
 
 use crate::connect::ConnectError;
 use crate::context::Context;
-use crate::plugins::{Plugins, unless_gone};
+use crate::plugins::{Plugins, internal, unless_gone};
 use crate::state::Target;
 use crate::throttle::Throttle;
 use crate::upstream::Upstream;
@@ -15,11 +15,26 @@ use tidegate_chain::{Event, Phase, ResponseStage, Verdict};
 /// Requests cause these lines.
 static LINES: Throttle = Throttle::new();
 
-/// The peer whose turn it is.
+/// The peer whose turn it is, as Pingora takes it.
+///
+/// # Errors
+/// As for `next`.
+pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+    let upstream = next(session, context).await?;
+    let Some(peer) = upstream.peer(context.upstream.turn) else {
+        return Err(internal("no peer"));
+    };
+    Ok(Box::new(peer.http_peer(context.proxied_for())))
+}
+
+/// Choose the upstream, at the first attempt, and whose turn it is.
 ///
 /// # Errors
 /// The route has no upstream, which the request phase has ruled out; or a plugin decided otherwise.
-pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+pub(crate) async fn next(
+    session: &mut Session,
+    context: &mut Context,
+) -> pingora::Result<Arc<Upstream>> {
     if context.upstream.attempts == 0 {
         choose(session, context).await?;
     }
@@ -32,10 +47,7 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
     }
     trace.attempts += 1;
     let again = trace.attempts > 1;
-    let Some(peer) = upstream.peer(trace.turn) else {
-        return Error::e_explain(ErrorType::InternalError, "no peer");
-    };
-    trace.peer = Some(peer.name.clone());
+    trace.peer = upstream.peer(trace.turn).map(|peer| peer.name.clone());
     let primes = match &context.plugins {
         Some(shared) => shared.lock().await.primes,
         None => false,
@@ -52,12 +64,7 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         asked.peer = trace.peer.clone();
         asked.attempt = trace.attempts;
     }
-    let mut peer = peer.http_peer(context.proxied_for());
-    if session.is_upgrade_req() {
-        // A tunnel is ended by its ends.
-        peer.options.read_timeout = None;
-    }
-    Ok(Box::new(peer))
+    Ok(upstream)
 }
 
 /// Ask the plugins which group and which peer, then the group's balancer.

@@ -1,0 +1,216 @@
+//! Tunnels: connections that leave HTTP, such as WebSockets.
+//!
+//! Pingora does not carry them. It takes the end of the request's own body for the end of the tunnel where an
+//! upstream is fast, copies in one direction at a time, cuts what is silent for a minute, and knows no WebSocket
+//! over HTTP/2. So the exchange is ours:
+//!
+//! 1. [`upgrade`]: what the client asks for, in one form for HTTP/1.1 and HTTP/2.
+//! 2. [`leg`]: the request goes to a peer over a connection of its own. The phases are those of any request:
+//!    plugins have seen the head, choose the upstream, and edit the copy that is sent.
+//! 3. The upstream answers something else than 101: [`relay`].
+//! 4. It answers 101: plugins see the head, the client's stream is taken out of Pingora's session, and
+//!    [`carry`] moves bytes both ways. Of those, plugins see nothing.
+
+mod carry;
+mod h2_stream;
+mod leg;
+mod relay;
+mod upgrade;
+
+pub(crate) use carry::Traffic;
+pub(crate) use upgrade::{Upgrade, is_extended_connect, translate};
+
+use crate::context::{Context, Instead};
+use crate::interpose::Interposed;
+use crate::io::Io;
+use crate::metrics::TunnelMetrics;
+use crate::plugins::internal;
+use crate::{phase, respond};
+use bytes::{Bytes, BytesMut};
+use carry::{Broken, Early, carry};
+use h2_stream::H2Stream;
+use http::StatusCode;
+use leg::Switched;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
+use prometheus::IntGauge;
+use std::time::Duration;
+use tidegate_chain::Reply;
+use tidegate_listen::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Ask the upstream, and serve what comes of it to its end.
+///
+/// # Errors
+/// As in any exchange, until the client has got a head. What ends a tunnel is no error of the request: the
+/// access log says it.
+pub(crate) async fn run(
+    session: &mut Session,
+    context: &mut Context,
+    upgrade: Upgrade,
+) -> pingora::Result<()> {
+    // Boxed, for a tunnel of hours does not need the room that its beginning takes.
+    let Some(upstream) = Box::pin(open(session, context, &upgrade)).await? else {
+        return Ok(());
+    };
+    let Some(route) = context.route.clone() else {
+        return Err(internal("a tunnel without a route"));
+    };
+    let metrics = &route.metrics.tunnels;
+    let _open = Open::new(&metrics.open);
+    let idle = context.state.limits.tunnel_idle_timeout;
+    let mut traffic = Traffic::default();
+    let ended = match &mut *session.downstream_session {
+        ServerSession::H2(client) => {
+            let client = H2Stream::new(client);
+            let client = client.ok_or_else(|| internal("a tunnel without a head"))?;
+            let sides = Sides { client, upstream };
+            sides.join(Bytes::new(), idle, metrics, &mut traffic).await
+        }
+        client => {
+            let (client, early) = take(client).await?;
+            let sides = Sides { client, upstream };
+            sides.join(early, idle, metrics, &mut traffic).await
+        }
+    };
+    context.tunnel = Some(traffic);
+    context.problem = ended.err().map(|broken| broken.problem().to_owned());
+    Ok(())
+}
+
+/// Both legs, up to the head that opens the tunnel for the client. `None` where there is none: the client has
+/// got the upstream's other answer.
+async fn open(
+    session: &mut Session,
+    context: &mut Context,
+    upgrade: &Upgrade,
+) -> pingora::Result<Option<Switched>> {
+    let answer = leg::ask(session, context, upgrade).await?;
+    let status = answer.response.status();
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        if upgrade.is_extended_connect() && status.is_success() {
+            // To the client it would say that the tunnel is open.
+            return Err(bad_answer("a success without a 101"));
+        }
+        relay::run(session, context, answer).await?;
+        return Ok(None);
+    }
+    upgrade.check(answer.response.headers()).map_err(bad_answer)?;
+    let mut head = head_of(&answer.response);
+    let switched = leg::switch(answer.response).await?;
+    upgrade.opening(&mut head)?;
+    Interposed::remove(session, context);
+    phase::response::pass(session, &mut head, context).await?;
+    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        // A plugin wants it to be something else.
+        let reply = Reply {
+            status: head.status,
+            headers: head.headers.clone(),
+            ..Reply::text(head.status, Bytes::new())
+        };
+        context.instead = Some(Instead::Reply(reply));
+        let kind = ErrorType::HTTPStatus(head.status.as_u16());
+        return Err(Error::explain(kind, "a plugin changed a 101"));
+    }
+    if upgrade.is_extended_connect() {
+        head.set_status(StatusCode::OK)?;
+    }
+    session.write_response_header(Box::new(head), false).await?;
+    Ok(Some(switched))
+}
+
+fn head_of<T>(response: &http::Response<T>) -> ResponseHeader {
+    let mut head = respond::empty_response(response.status());
+    for (name, value) in response.headers() {
+        // Fails only for values that are not values yet.
+        let _ = head.append_header(name.clone(), value.clone());
+    }
+    head
+}
+
+/// An answer that an upstream may not give.
+fn bad_answer(what: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InvalidHTTPHeader, what).into_up()
+}
+
+/// Take the client's socket out of a session that has got its 101, and what the client had sent after its
+/// request. The session stays, for the log.
+async fn take(session: &mut ServerSession) -> pingora::Result<(Stream, Bytes)> {
+    let io = session
+        .stream()
+        .and_then(|stream| stream.as_any().downcast_ref::<Io>());
+    let stream = io.and_then(Io::take);
+    let stream = stream.ok_or_else(|| internal("the client's stream is another"))?;
+    let mut early = BytesMut::new();
+    // Without its socket, it gives what it has and then the end.
+    while let Some(data) = session.read_request_body().await? {
+        early.extend_from_slice(&data);
+    }
+    Ok((stream, early.freeze()))
+}
+
+/// The two ends of a tunnel.
+struct Sides<C> {
+    client: C,
+    upstream: Switched,
+}
+
+/// The client's end.
+trait Client: AsyncRead + AsyncWrite + Unpin {
+    /// Let the client see that the connection broke, and did not end.
+    fn reset(self);
+}
+
+impl Client for Stream {
+    fn reset(self) {
+        Stream::reset(self);
+    }
+}
+
+impl Client for H2Stream<'_> {
+    fn reset(self) {
+        H2Stream::reset(self);
+    }
+}
+
+impl<C: Client> Sides<C> {
+    /// Carry bytes until both have ended. Where one breaks off, the other sees it break off.
+    async fn join(
+        mut self,
+        from_client: Bytes,
+        idle: Duration,
+        metrics: &TunnelMetrics,
+        traffic: &mut Traffic,
+    ) -> Result<(), Broken> {
+        let early = Early {
+            from_client,
+            from_upstream: std::mem::take(&mut self.upstream.early),
+        };
+        let (client, upstream) = (&mut self.client, &mut self.upstream.stream);
+        let ended = carry(client, upstream, early, idle, metrics, traffic).await;
+        match ended {
+            Err(Broken::Upstream) => self.client.reset(),
+            Err(Broken::Client) => self.upstream.reset(),
+            Err(Broken::Idle) | Ok(()) => {}
+        }
+        ended
+    }
+}
+
+/// Counts a tunnel while it is open.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(open: &IntGauge) -> Open {
+        open.inc();
+        Open(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
