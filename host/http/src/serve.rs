@@ -63,8 +63,13 @@ where
             upstream_keepalive_pool_size: pooled.div_ceil(threads.max(1)).max(1),
             ..ServerConf::default()
         };
+        let mut proxy = http_proxy(&Arc::new(conf), phases);
+        // Not to proxy it: the accept phase refuses it, with a line in the access log.
+        let mut options = HttpServerOptions::default();
+        options.allow_connect_method_proxying = true;
+        proxy.server_options = Some(options);
         Server {
-            proxy: Arc::new(http_proxy(&Arc::new(conf), phases)),
+            proxy: Arc::new(proxy),
             state,
             metrics,
             stop,

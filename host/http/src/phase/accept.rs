@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::state::Limits;
 use crate::tunnel::is_extended_connect;
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::borrow::Cow;
@@ -99,6 +99,10 @@ type Refusal = (StatusCode, &'static str);
 fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal> {
     let limits = &context.state.limits;
     let bad = |reason| (StatusCode::BAD_REQUEST, reason);
+    if head.method == Method::CONNECT {
+        // To be asked for a connection to anywhere is for forward proxies.
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served"));
+    }
     if head.raw_path().len() > limits.uri_bytes {
         return Err((StatusCode::URI_TOO_LONG, "request target too long"));
     }
