@@ -16,3 +16,4 @@ mod harness;
 mod http;
 mod plugin;
 mod process;
+mod tunnel;

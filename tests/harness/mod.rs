@@ -21,6 +21,7 @@ mod proxy;
 mod redis;
 mod tls;
 mod wait;
+pub mod websocket;
 mod wire;
 
 pub use client::Client;

@@ -255,6 +255,14 @@ impl Proxy {
         Duration::from_millis(ticks * 10)
     }
 
+    /// Memory that it has at the moment.
+    pub fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let kilobytes = line.split_whitespace().nth(1).unwrap();
+        kilobytes.parse::<usize>().unwrap() * 1024
+    }
+
     /// How many files and sockets it has open.
     pub fn open_files(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.pid());

@@ -2,7 +2,7 @@
 
 mod calls;
 mod load;
-mod support;
+pub mod support;
 
 mod answers;
 mod api_key;

@@ -12,7 +12,7 @@ use crate::bindings::host::tidegate::plugin::types as __with_name0;
 pub mod exports {
     pub mod tidegate {
         pub mod plugin {
-            /// Phase: a response's final head is there (never a 1xx), and nothing of it was sent to the client.
+            /// Phase: a response's final head is there (of 1xx only an upgrade's 101), and nothing of it was sent to the client.
             ///
             /// Runs in the reverse order, for the plugins whose turn came in `on-request-head` and that did not
             /// make the reply themselves, whether or not they export that phase. It also runs for responses
