@@ -200,9 +200,25 @@ mod tests {
     #[test]
     fn what_cannot_be_in_a_certificate_is_refused() {
         for text in [
-            "", ".", "a..b", "a.example.", "-a.example", "a_b.example", "a b", "*", "*.", "*.com",
-            "*.*.example.com", "a.*.example", "a*.example.com", "127.0.0.1", "::1", "1.2.3",
-            "a.example/", "a.example:443", "a\0.example",
+            "",
+            ".",
+            "a..b",
+            "a.example.",
+            "-a.example",
+            "a_b.example",
+            "a b",
+            "*",
+            "*.",
+            "*.com",
+            "*.*.example.com",
+            "a.*.example",
+            "a*.example.com",
+            "127.0.0.1",
+            "::1",
+            "1.2.3",
+            "a.example/",
+            "a.example:443",
+            "a\0.example",
         ] {
             assert!(Name::parse(text).is_err(), "{text:?}");
         }

@@ -217,7 +217,10 @@ impl History {
 fn latest(validity: &Validity) -> SystemTime {
     let lifetime = validity.expires.duration_since(validity.issued);
     let spare = lifetime.unwrap_or_default() / 10;
-    validity.expires.checked_sub(spare).unwrap_or(validity.issued)
+    validity
+        .expires
+        .checked_sub(spare)
+        .unwrap_or(validity.issued)
 }
 
 /// Times of certificates come from the network: a sum beyond what the clock can say stays where it was.
@@ -251,7 +254,10 @@ mod tests {
 
     #[test]
     fn days_until_and_days_since() {
-        assert_eq!(of(Renew::Before(30 * DAY)).due(&life(90), 0.0), at(61 * DAY));
+        assert_eq!(
+            of(Renew::Before(30 * DAY)).due(&life(90), 0.0),
+            at(61 * DAY)
+        );
         assert_eq!(of(Renew::After(60 * DAY)).due(&life(90), 0.0), at(61 * DAY));
         // Spread over a tenth, always earlier.
         assert_eq!(of(Renew::After(60 * DAY)).due(&life(90), 1.0), at(55 * DAY));
