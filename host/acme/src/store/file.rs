@@ -1,0 +1,73 @@
+//! Files that are written as a whole or not at all, and that only their owner can read.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+/// The most bytes that are read: a chain and a key have a few thousand.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+/// Makes a folder that only its owner can look into (0700), with those above it.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let permissions = std::fs::metadata(folder)?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+        tracing::warn!(folder = %folder.display(), "others could look into the folder; it is 0700 now");
+    }
+    Ok(())
+}
+
+/// The content, or `None` where there is no such file.
+pub(super) fn read(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // Room for all of it at once: growing would leave copies behind.
+    let length = file.metadata()?.len();
+    if length > BYTES_MAX {
+        let problem = format!("it is larger than {BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+    }
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 1));
+    file.take(BYTES_MAX).read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+/// Puts a file (0600) in the place of the one before. After a crash it is the one or the other.
+pub(super) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut staged = path.as_os_str().to_owned();
+    staged.push(".tmp");
+    let staged = Path::new(&staged);
+    let written = write_new(staged, content).and_then(|()| std::fs::rename(staged, path));
+    if written.is_err() {
+        // It may hold a key. That it cannot be removed either is said by the first error.
+        let _ = std::fs::remove_file(staged);
+    }
+    written?;
+    // The new name is on the disk only with its folder.
+    File::open(folder)?.sync_all()
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
