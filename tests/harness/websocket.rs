@@ -102,7 +102,9 @@ impl Tunnel {
 
 /// An origin that answers every request with 101, then hands the connection and the request's head to this
 /// function.
-pub async fn switching<F>(speak: impl Fn(TcpStream, String) -> F + Clone + Send + Sync + 'static) -> Origin
+pub async fn switching<F>(
+    speak: impl Fn(TcpStream, String) -> F + Clone + Send + Sync + 'static,
+) -> Origin
 where
     F: Future<Output = ()> + Send + 'static,
 {

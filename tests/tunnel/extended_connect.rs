@@ -62,7 +62,9 @@ async fn ask(client: &mut SendRequest<Bytes>, request: Request<()>) -> Stream {
 
 impl Stream {
     fn send(&mut self, data: &'static str, end: bool) {
-        self.sender.send_data(Bytes::from_static(data.as_bytes()), end).unwrap();
+        self.sender
+            .send_data(Bytes::from_static(data.as_bytes()), end)
+            .unwrap();
     }
 
     /// The next so many bytes.
@@ -71,7 +73,10 @@ impl Stream {
             let mut all = Vec::new();
             while all.len() < count {
                 let data = self.body.data().await.unwrap().unwrap();
-                self.body.flow_control().release_capacity(data.len()).unwrap();
+                self.body
+                    .flow_control()
+                    .release_capacity(data.len())
+                    .unwrap();
                 all.extend_from_slice(&data);
             }
             all
@@ -271,7 +276,9 @@ async fn what_opens_no_tunnel_is_no_success() {
 #[tokio::test]
 async fn the_origin_has_to_know_the_key() {
     let origin = Origin::raw(|mut stream| async move {
-        crate::harness::websocket::read_head(&mut stream).await.unwrap();
+        crate::harness::websocket::read_head(&mut stream)
+            .await
+            .unwrap();
         let answer = "HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
         let _ = stream.write_all(answer.as_bytes()).await;

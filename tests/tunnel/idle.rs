@@ -11,7 +11,8 @@ use super::limited;
 async fn silence_beyond_all_other_timeouts_is_no_end() {
     let origin = echoing().await;
     let limits = "idle_timeout = \"1s\"\nread_timeout = \"1s\"\nwrite_timeout = \"1s\"\nheader_timeout = \"1s\"";
-    let config = limited(&origin, limits) + "timeout = { read = \"1s\", write = \"1s\", connect = \"1s\" }\n";
+    let config = limited(&origin, limits)
+        + "timeout = { read = \"1s\", write = \"1s\", connect = \"1s\" }\n";
     let proxy = Proxy::start(&config).await;
     let mut tunnel = Tunnel::open(proxy.address()).await;
     tunnel.echoes("before").await;

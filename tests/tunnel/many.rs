@@ -49,8 +49,15 @@ async fn ten_thousand_upgrades_without_a_loss() {
     for client in clients {
         lost.extend(client.await.unwrap());
     }
-    assert!(lost.is_empty(), "{} were lost: {:?}", lost.len(), lost.first());
-    proxy.metric_becomes(r#"tidegate_tunnels{route="all"}"#, 0.0).await;
+    assert!(
+        lost.is_empty(),
+        "{} were lost: {:?}",
+        lost.len(),
+        lost.first()
+    );
+    proxy
+        .metric_becomes(r#"tidegate_tunnels{route="all"}"#, 0.0)
+        .await;
     let opened = r#"tidegate_requests_total{route="all",status="1xx"}"#;
     proxy.metric_becomes(opened, UPGRADES as f64).await;
 }

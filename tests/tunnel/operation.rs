@@ -8,7 +8,8 @@ use crate::harness::{ECHO, Proxy, route_to};
 #[tokio::test]
 async fn a_tunnel_outlives_its_route_and_its_listener() {
     let origin = echoing().await;
-    let listener = |port: &str| format!("[[listener]]\nname = \"{port}\"\naddress = \"127.0.0.1:0\"\n");
+    let listener =
+        |port: &str| format!("[[listener]]\nname = \"{port}\"\naddress = \"127.0.0.1:0\"\n");
     let proxy = Proxy::start(&format!("{}{}", listener("one"), route_to(&origin))).await;
     let mut tunnel = Tunnel::open(proxy.address()).await;
     tunnel.echoes("before").await;

@@ -26,7 +26,10 @@ async fn an_origin_that_does_not_switch_answers_as_ever() {
     assert_eq!(response.header("upgrade"), "other");
     assert_eq!(response.header("x-asked"), "websocket");
     assert_eq!(response.text(), "no websockets here");
-    assert_eq!(proxy.access_line("/ws").await.field("status").unwrap(), "426");
+    assert_eq!(
+        proxy.access_line("/ws").await.field("status").unwrap(),
+        "426"
+    );
     assert_eq!(proxy.metric("tidegate_tunnels").await, 0.0);
 }
 
@@ -60,7 +63,8 @@ async fn what_follows_a_refused_upgrade_is_not_a_request() {
     let proxy = Proxy::start(&route_to(&origin)).await;
     let second = "GET /second HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut wire = proxy.wire().await;
-    wire.send(format!("GET /ws HTTP/1.1\r\n{ASKS}\r\n{second}")).await;
+    wire.send(format!("GET /ws HTTP/1.1\r\n{ASKS}\r\n{second}"))
+        .await;
     assert_eq!(wire.response().await.status, 403);
     wire.send(second).await;
     assert!(wire.rest().await.is_empty());
@@ -71,9 +75,13 @@ async fn what_follows_a_refused_upgrade_is_not_a_request() {
 async fn a_request_with_a_body_is_an_ordinary_one() {
     let origin = Origin::echo().await;
     let proxy = Proxy::start(&route_to(&origin)).await;
-    for framed in ["content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"] {
+    for framed in [
+        "content-length: 5\r\n\r\nhello",
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ] {
         let mut wire = proxy.wire().await;
-        wire.send(format!("POST /ws HTTP/1.1\r\n{ASKS}{framed}")).await;
+        wire.send(format!("POST /ws HTTP/1.1\r\n{ASKS}{framed}"))
+            .await;
         let response = wire.response().await;
         assert_eq!((response.status, response.text()), (200, "hello"));
     }
@@ -89,13 +97,19 @@ async fn an_upgrade_has_to_be_asked_for_in_both_fields() {
     let proxy = Proxy::start(&route_to(&origin)).await;
     for fields in ["upgrade: websocket\r\n", "connection: upgrade\r\n"] {
         let mut wire = proxy.wire().await;
-        wire.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).await;
+        wire.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{fields}\r\n"))
+            .await;
         assert_eq!(wire.response().await.status, 200);
     }
     let mut wire = proxy.wire().await;
     wire.send(format!("GET /ws HTTP/1.0\r\n{ASKS}\r\n")).await;
     assert_eq!(wire.response().await.status, 200);
-    assert!(origin.seen().iter().all(|seen| seen.header("upgrade").is_empty()));
+    assert!(
+        origin
+            .seen()
+            .iter()
+            .all(|seen| seen.header("upgrade").is_empty())
+    );
 }
 
 #[tokio::test]
@@ -104,7 +118,10 @@ async fn a_101_that_is_not_the_answer_is_a_502() {
         ("connection: upgrade\r\nupgrade: other\r\n", ASKS),
         ("connection: upgrade\r\n", ASKS),
         // Nobody asked.
-        ("connection: upgrade\r\nupgrade: websocket\r\n", "host: a\r\n"),
+        (
+            "connection: upgrade\r\nupgrade: websocket\r\n",
+            "host: a\r\n",
+        ),
     ] {
         let origin = Origin::raw(move |mut stream| async move {
             read_head(&mut stream).await.unwrap();
@@ -130,7 +147,10 @@ async fn no_origin_is_a_502_and_a_silent_one_a_504() {
         drop(stream);
     })
     .await;
-    let keys = format!("peers = [{:?}]\ntimeout = {{ read = \"100ms\" }}", silent.address());
+    let keys = format!(
+        "peers = [{:?}]\ntimeout = {{ read = \"100ms\" }}",
+        silent.address()
+    );
     let proxy = Proxy::start(&upstream(&keys)).await;
     assert_eq!(Tunnel::open(proxy.address()).await.status(), "504");
     let line = proxy.access_line("/ws").await;
@@ -174,7 +194,9 @@ async fn connect_is_refused_and_written_down() {
     let proxy = Proxy::start(&route_to(&origin)).await;
     let asked = "CONNECT internal.example:443 HTTP/1.1\r\nhost: internal.example:443\r\n\r\n";
     assert_eq!(Tunnel::ask(proxy.address(), asked).await.status(), "405");
-    let line = proxy.stdout_line(|line| line.field("status").as_deref() == Some("405")).await;
+    let line = proxy
+        .stdout_line(|line| line.field("status").as_deref() == Some("405"))
+        .await;
     assert_eq!(line.field("method").unwrap(), "CONNECT");
     assert!(origin.seen().is_empty());
 }

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::websocket::{ASKS, Tunnel, echo, echoing, field, read_head, switched, switching};
+use crate::harness::websocket::{
+    ASKS, Tunnel, echo, echoing, field, read_head, switched, switching,
+};
 use crate::harness::{Origin, Proxy, refusing_address, route_to, route_to_peers};
 
 #[tokio::test]
@@ -84,7 +86,11 @@ async fn what_the_client_sends_with_its_request_waits_for_the_101() {
         // Nothing may come before the origin has agreed.
         let mut early = [0];
         let nothing = stream.try_read(&mut early).is_err() && with_it.is_empty();
-        let answer = if nothing { switched(&head) } else { String::new() };
+        let answer = if nothing {
+            switched(&head)
+        } else {
+            String::new()
+        };
         stream.write_all(answer.as_bytes()).await.unwrap();
         echo(stream).await;
     })

@@ -46,7 +46,9 @@ impl Server {
                 let _ = sender.send(line);
             }
         });
-        let port = lines.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+        let port = lines
+            .recv_timeout(std::time::Duration::from_secs(20))
+            .unwrap();
         Server { child, lines, port }
     }
 
@@ -94,5 +96,7 @@ async fn messages_pings_and_close_codes_pass() {
         r#""/ping" 1000 """#,
     ];
     assert_eq!(ended, wanted);
-    proxy.metric_becomes(r#"tidegate_tunnels{route="all"}"#, 0.0).await;
+    proxy
+        .metric_becomes(r#"tidegate_tunnels{route="all"}"#, 0.0)
+        .await;
 }

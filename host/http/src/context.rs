@@ -2,11 +2,12 @@
 
 use crate::body_clock::BodyClock;
 use crate::connect::ProxiedFor;
+use crate::error_pages::ErrorPages;
 use crate::handshake::ClientFields;
 use crate::interpose::Back;
 use crate::io::HeadClock;
 use crate::plugins::Shared;
-use crate::state::{Route, State};
+use crate::state::{ListenerState, RequestLimits, Route, State};
 use crate::tunnel::Traffic;
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
@@ -126,6 +127,23 @@ impl Context {
             source: self.facts.client?,
             destination: self.connection.as_ref()?.local?,
         })
+    }
+
+    /// What the state knows of the request's listener.
+    pub(crate) fn listener(&self) -> Option<&ListenerState> {
+        self.state.listeners.get(&self.facts.listener)
+    }
+
+    /// The bounds of the request: its route's, once that is known.
+    pub(crate) fn limits(&self) -> &RequestLimits {
+        let route = self.route.as_ref();
+        route.map_or(&self.state.limits.request, |route| &route.limits)
+    }
+
+    /// What the client sees of the proxy's own errors.
+    pub(crate) fn error_pages(&self) -> &ErrorPages {
+        let route = self.route.as_ref();
+        route.map_or(&self.state.error_pages, |route| &route.error_pages)
     }
 
     /// The facts, to be completed while nobody else has them.

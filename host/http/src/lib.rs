@@ -5,11 +5,12 @@
 //! 1. [`serve`](Server::serve) (`serve.rs`): TLS begins (`handshake.rs`), a connection is HTTP/1.1 or HTTP/2; its
 //!    bytes go through `io.rs`.
 //! 2. `phase/accept.rs`: the head is checked and normalised, deadlines are set, a snapshot is taken.
-//! 3. `phase/request.rs`: the route is found, its plugins run; fixed answers are given here.
+//! 3. `phase/request.rs`: the route is found, its plugins run; fixed answers are given here, and those of
+//!    `https_redirect.rs` and `maintenance.rs`.
 //! 4. `phase/upstream_peer.rs`, `phase/upstream_request.rs`: a peer is chosen, the head is completed.
 //! 5. `phase/request_body.rs`: the body is counted, and goes through plugins.
 //! 6. `phase/response.rs`: plugins run in reverse; `interpose.rs` takes the body through them.
-//! 7. `phase/failure.rs`: any error becomes a response, here and nowhere else.
+//! 7. `phase/failure.rs`: any error becomes a response, here and nowhere else; `error_pages.rs` has what clients see.
 //! 8. `phase/log.rs`: access log and metrics.
 //!
 //! A request reads one immutable [`State`], taken at its start. Nothing here knows of WebAssembly or of
@@ -24,11 +25,15 @@ mod client;
 mod connect;
 mod context;
 mod echo;
+mod error_pages;
 mod handshake;
 mod head;
 mod head_scan;
+mod hsts;
+mod https_redirect;
 mod interpose;
 mod io;
+mod maintenance;
 mod metrics;
 mod peer;
 pub mod phase;
@@ -47,8 +52,11 @@ pub use connect::{
     ClientTls, ConnectError, Connected, Connector, Plain, ProxiedFor, TlsOptions, TlsVersion,
 };
 pub use context::{Connection, Context};
+pub use error_pages::{ErrorPages, Page};
+pub use hsts::hsts;
+pub use maintenance::Maintenance;
 pub use metrics::{Metrics, RouteMetrics};
 pub use peer::{Peer, PeerAddress, Speech, Timeouts};
 pub use serve::Server;
-pub use state::{Limits, ListenerState, Redirect, Route, State, Target};
+pub use state::{Limits, ListenerState, Redirect, RequestLimits, Route, State, Target};
 pub use upstream::{Upstream, UpstreamError};

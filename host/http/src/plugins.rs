@@ -120,7 +120,11 @@ impl Plugins {
             self.problem = Some(format!("plugin {plugin}: {}", failure.kind.name()));
         }
         self.report(&verdict);
-        verdict.reply()
+        match verdict {
+            // Which plugin failed, and how, is for the operator's log, not for the client.
+            Verdict::Refuse { status, .. } => Some(self.route.error_pages.of_status(status)),
+            verdict => verdict.reply(),
+        }
     }
 
     /// As [`Plugins::settle`], where the data path is in the middle of something: an error that ends up

@@ -2,8 +2,8 @@
 
 use crate::context::{Context, empty_request};
 use crate::head::Request;
+use crate::hsts;
 use crate::interpose::has_body;
-use crate::phase;
 use crate::plugins::{Plugins, internal, unless_gone};
 use crate::tunnel::is_extended_connect;
 use bytes::{Bytes, BytesMut};
@@ -23,9 +23,11 @@ pub(crate) async fn send(
     loop {
         if reply.status.is_success() && is_extended_connect(session.req_header()) {
             // It would say that the tunnel is open.
-            reply = phase::request::status(StatusCode::NOT_IMPLEMENTED, "no tunnel");
+            let pages = context.error_pages();
+            reply = pages.reply(StatusCode::NOT_IMPLEMENTED, "no tunnel");
         }
         let mut head = head(&reply)?;
+        hsts::add(&mut head, context)?;
         if let Some(other) = run_plugins(session, context, &mut head).await? {
             reply = other;
             continue;
@@ -141,8 +143,8 @@ async fn send_pieces(
         let piece = match next_piece(session, plugins, place).await? {
             Some(piece) => piece,
             None if held.is_some() => {
-                let text = "503 service unavailable\n";
-                let reply = Reply::text(StatusCode::SERVICE_UNAVAILABLE, text);
+                let pages = &plugins.route.error_pages;
+                let reply = pages.of_status(StatusCode::SERVICE_UNAVAILABLE);
                 return Ok(ControlFlow::Continue(reply));
             }
             None => return Err(internal("a plugin did not go on with its reply")),

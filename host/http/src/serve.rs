@@ -127,7 +127,7 @@ where
             proxy: self.proxy.clone(),
             options: options(&limits),
             h2_streams: limits.h2_streams,
-            head_bytes: u32::try_from(limits.head.bytes).unwrap_or(u32::MAX),
+            head_bytes: u32::try_from(limits.request.head.bytes).unwrap_or(u32::MAX),
             read_timeout: limits.read_timeout,
             connection: Arc::new(Connection {
                 listener,

@@ -1,7 +1,7 @@
 //! What a request reads: made whole by every reload, never changed.
 
-use crate::{RouteMetrics, Upstream};
-use http::StatusCode;
+use crate::{ErrorPages, Maintenance, RouteMetrics, Upstream};
+use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +25,10 @@ pub struct State {
     pub groups: Arc<Groups>,
     /// What bodies of all exchanges may hold back together.
     pub held: Arc<Budget>,
+    /// For requests without a route; each route has its own.
+    pub error_pages: Arc<ErrorPages>,
+    /// While it lasts, for requests without a route; each route has its own.
+    pub maintenance: Option<Maintenance>,
 }
 
 impl State {
@@ -41,17 +45,28 @@ pub struct ListenerState {
     pub trusted_proxies: Vec<IpNet>,
     /// TLS, where it is spoken.
     pub tls: Option<Arc<Acceptor>>,
+    /// The port of https, where everybody is sent there.
+    pub https_redirect: Option<u16>,
+    /// What responses over TLS say in `strict-transport-security`.
+    pub hsts: Option<HeaderValue>,
 }
 
-/// Bounds of requests and connections.
-#[derive(Clone, Debug)]
-pub struct Limits {
+/// Bounds of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
     /// Of heads, at arrival and after plugins' edits.
     pub head: HeadLimits,
     /// Bytes of a request target.
     pub uri_bytes: usize,
     /// Bytes of a request body; 0 for no bound.
     pub body_bytes: u64,
+}
+
+/// Bounds of requests and connections.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Of a request, whatever its route.
+    pub request: RequestLimits,
     /// From the first byte of a head to its end; on a new connection, from its start.
     pub header_timeout: Duration,
     /// Of all that comes before HTTP: the handshake of TLS.
@@ -81,6 +96,12 @@ pub struct Route {
     pub target: Target,
     /// Where its requests are counted.
     pub metrics: RouteMetrics,
+    /// Bounds of its requests: heads at most those of all.
+    pub limits: RequestLimits,
+    /// What its clients see of the proxy's own errors.
+    pub error_pages: Arc<ErrorPages>,
+    /// While it lasts.
+    pub maintenance: Option<Maintenance>,
 }
 
 /// Who answers the requests of a route.
@@ -100,7 +121,7 @@ pub enum Target {
 #[derive(Clone, Debug)]
 pub struct Redirect {
     /// The value of `location`.
-    pub to: http::HeaderValue,
+    pub to: HeaderValue,
     /// 301, 302, 303, 307 or 308.
     pub status: StatusCode,
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use tidegate_chain::{Chain, Groups, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
-    Limits, ListenerState, Peer, PeerAddress, Redirect, Route, Speech, State, Target, Timeouts,
-    Upstream,
+    ErrorPages, Limits, ListenerState, Peer, PeerAddress, Redirect, RequestLimits, Route, Speech,
+    State, Target, Timeouts, Upstream,
 };
 use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
 use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
@@ -22,6 +22,8 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
     let mut errors = Vec::new();
     let prepared = parts.grants.prepare(config).await?;
     let upstreams = upstreams(config, parts, &mut errors).await;
+    let limits = limits(&config.limits);
+    let error_pages = Arc::new(ErrorPages::default());
     let mut routes = Vec::with_capacity(config.routes.len());
     for route in &config.routes {
         let matcher = matcher(config, route, &mut errors);
@@ -35,13 +37,18 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
             name,
             chain,
             target,
+            limits: limits.request,
+            error_pages: error_pages.clone(),
+            maintenance: None,
         };
         routes.push((matcher, Arc::new(built)));
     }
     Errors::check(errors)?;
     Ok(State {
         routes: Table::build(routes),
-        limits: limits(&config.limits),
+        limits,
+        error_pages,
+        maintenance: None,
         listeners: listeners(config),
         groups: Arc::new(groups(&upstreams)),
         upstreams: upstreams
@@ -310,12 +317,14 @@ async fn peers_of(peer: &config::Peer, upstream: &config::Upstream) -> Result<Ve
 
 fn limits(limits: &config::Limits) -> Limits {
     Limits {
-        head: HeadLimits {
-            count: size(limits.header_count.into()),
-            bytes: size(limits.header_bytes),
+        request: RequestLimits {
+            head: HeadLimits {
+                count: size(limits.header_count.into()),
+                bytes: size(limits.header_bytes),
+            },
+            uri_bytes: size(limits.uri_bytes),
+            body_bytes: limits.body_bytes,
         },
-        uri_bytes: size(limits.uri_bytes),
-        body_bytes: limits.body_bytes,
         header_timeout: limits.header_timeout,
         handshake_timeout: std::time::Duration::from_secs(10),
         idle_timeout: limits.idle_timeout,
@@ -338,6 +347,8 @@ fn listeners(config: &Config) -> HashMap<Arc<str>, ListenerState> {
         let state = ListenerState {
             trusted_proxies: listener.trusted_proxies.clone(),
             tls: None,
+            https_redirect: None,
+            hsts: None,
         };
         (listener.name.as_str().into(), state)
     });

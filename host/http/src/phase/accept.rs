@@ -3,7 +3,7 @@
 
 use crate::client;
 use crate::context::Context;
-use crate::state::Limits;
+use crate::state::{Limits, RequestLimits};
 use crate::tunnel::is_extended_connect;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Method, StatusCode, Version, header};
@@ -97,26 +97,12 @@ fn is_request_id(id: &str) -> bool {
 type Refusal = (StatusCode, &'static str);
 
 fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal> {
-    let limits = &context.state.limits;
-    let bad = |reason| (StatusCode::BAD_REQUEST, reason);
     if head.method == Method::CONNECT {
         // To be asked for a connection to anywhere is for forward proxies.
         return Err((StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served"));
     }
-    if head.raw_path().len() > limits.uri_bytes {
-        return Err((StatusCode::URI_TOO_LONG, "request target too long"));
-    }
-    let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    if head.headers.len() > limits.head.count {
-        return Err((too_large, "too many header fields"));
-    }
-    // As they stand in HTTP/1.1: `name: value` and a line end, and the request line.
-    let fields = head.headers.iter();
-    let bytes: usize = fields.map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
-    let line = head.method.as_str().len() + head.raw_path().len() + " HTTP/1.1\r\n ".len();
-    if bytes + line > limits.head.bytes {
-        return Err((too_large, "header fields too large"));
-    }
+    check_size(head, context.limits())?;
+    let bad = |reason| (StatusCode::BAD_REQUEST, reason);
     check_framing(head)?;
     if !is_path_or_url(head.raw_path()) {
         return Err(bad("the request target is not valid"));
@@ -157,6 +143,25 @@ fn check_connection(context: &Context) -> Result<(), Refusal> {
     }
     let reason = "the host is not served on this connection";
     Err((StatusCode::MISDIRECTED_REQUEST, reason))
+}
+
+/// Refuse a head that is larger than is allowed.
+pub(super) fn check_size(head: &RequestHeader, limits: &RequestLimits) -> Result<(), Refusal> {
+    if head.raw_path().len() > limits.uri_bytes {
+        return Err((StatusCode::URI_TOO_LONG, "request target too long"));
+    }
+    let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if head.headers.len() > limits.head.count {
+        return Err((too_large, "too many header fields"));
+    }
+    // As they stand in HTTP/1.1: `name: value` and a line end, and the request line.
+    let fields = head.headers.iter();
+    let bytes: usize = fields.map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
+    let line = head.method.as_str().len() + head.raw_path().len() + " HTTP/1.1\r\n ".len();
+    if bytes + line > limits.head.bytes {
+        return Err((too_large, "header fields too large"));
+    }
+    Ok(())
 }
 
 /// Whether the body's end is beyond doubt, for us and for whoever reads the request next. Bodies are

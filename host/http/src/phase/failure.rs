@@ -14,7 +14,7 @@ pub(crate) fn refuse(
     status: StatusCode,
     reason: &'static str,
 ) -> Box<Error> {
-    context.instead = Some(Instead::Reply(super::request::status(status, reason)));
+    context.instead = Some(Instead::Reply(context.error_pages().reply(status, reason)));
     context.problem = Some(reason.to_owned());
     Error::explain(ErrorType::HTTPStatus(status.as_u16()), reason)
 }
@@ -47,7 +47,10 @@ pub async fn run(session: &mut Session, error: &Error, context: &mut Context) ->
     }
     // What is left of the request is not read: the connection ends with this response.
     session.set_keepalive(None);
-    let reply = instead.unwrap_or(Instead::Status(code)).reply();
+    let reply = match instead.unwrap_or(Instead::Status(code)) {
+        Instead::Reply(reply) => reply,
+        Instead::Status(status) => context.error_pages().of_status(status),
+    };
     if let Err(error) = respond::send(session, context, reply).await {
         tracing::debug!(%error, "the client was gone before the error could be sent");
     }

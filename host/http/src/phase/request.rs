@@ -1,13 +1,15 @@
 //! Find the route, run its plugins, and give the answers that need no upstream.
 
-use super::{failure, request_body};
-use crate::context::{Context, Instead};
+use super::{accept, failure, request_body};
+use crate::context::Context;
 use crate::plugins::{Plugins, unless_gone};
-use crate::state::Target;
+use crate::state::{Redirect, Route, Target};
 use crate::tunnel::{Upgrade, is_extended_connect};
-use crate::{echo, respond, tunnel};
+use crate::{echo, https_redirect, maintenance, respond, tunnel};
 use http::{StatusCode, header};
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use tidegate_chain::{Exchange, Reply};
 use tokio::sync::Mutex;
@@ -17,22 +19,14 @@ use tokio::sync::Mutex;
 /// # Errors
 /// A request that is refused, or a client that is gone.
 pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
-    let head = session.req_header();
-    let request = tidegate_route::Request {
-        host: &context.facts.host,
-        path: head.uri.path(),
-        query: head.uri.query(),
-        method: &head.method,
-        headers: &head.headers,
+    let route = match find_route(session.req_header(), context) {
+        ControlFlow::Continue(route) => route,
+        ControlFlow::Break(reply) => {
+            respond::send(session, context, reply).await?;
+            return Ok(true);
+        }
     };
-    let Some(route) = context.state.routes.lookup(&request).cloned() else {
-        let reply = status(StatusCode::NOT_FOUND, "no route for this request");
-        respond::send(session, context, reply).await?;
-        return Ok(true);
-    };
-    context.facts_mut().route = route.name.clone();
-    context.route = Some(route.clone());
-    check_length(session, context)?;
+    check_limits(session, context)?;
     if let Some(reply) = run_plugins(session, context).await? {
         respond::send(session, context, reply).await?;
         return Ok(true);
@@ -45,7 +39,11 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         }
         _ if is_extended_connect(session.req_header()) => {
             let reason = "this route has no WebSockets";
-            return Err(failure::refuse(context, StatusCode::NOT_IMPLEMENTED, reason));
+            return Err(failure::refuse(
+                context,
+                StatusCode::NOT_IMPLEMENTED,
+                reason,
+            ));
         }
         (target, _) => target,
     };
@@ -55,15 +53,41 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
         Target::Upstream(_) => return Ok(false),
         Target::Respond(reply) => reply.clone(),
         Target::Echo => echo::reply(session, context).await?,
-        Target::Redirect(redirect) => {
-            let mut reply = status(redirect.status, "see location");
-            let to = redirect.to.clone();
-            reply.headers.insert(header::LOCATION, to);
-            reply
-        }
+        Target::Redirect(redirect) => redirect.reply(),
     };
     respond::send(session, context, reply).await?;
     Ok(true)
+}
+
+/// The route, or what is answered to a request that gets no further: it came to the wrong listener, there is no
+/// route for it, or its route is in maintenance.
+fn find_route(head: &RequestHeader, context: &mut Context) -> ControlFlow<Reply, Arc<Route>> {
+    if let Some(reply) = https_redirect::reply(head, context) {
+        return ControlFlow::Break(reply);
+    }
+    let request = tidegate_route::Request {
+        host: &context.facts.host,
+        path: head.uri.path(),
+        query: head.uri.query(),
+        method: &head.method,
+        headers: &head.headers,
+    };
+    if let Some(route) = context.state.routes.lookup(&request).cloned() {
+        context.facts_mut().route = route.name.clone();
+        context.route = Some(route);
+    }
+    if let Some(reply) = maintenance::reply(context) {
+        context.problem = Some("maintenance".to_owned());
+        return ControlFlow::Break(reply);
+    }
+    match &context.route {
+        Some(route) => ControlFlow::Continue(route.clone()),
+        None => {
+            let pages = context.error_pages();
+            let reply = pages.reply(StatusCode::NOT_FOUND, "no route for this request");
+            ControlFlow::Break(reply)
+        }
+    }
 }
 
 /// Run the request phase of the route's chain, and read as much of the body as plugins want to see before
@@ -79,7 +103,7 @@ async fn run_plugins(
     else {
         return Ok(None);
     };
-    let limits = context.state.limits.head;
+    let limits = context.limits().head;
     let mut exchange = Exchange::new(respond::unlent(), context.facts.clone(), limits);
     exchange.upstreams.groups = context.state.groups.clone();
     if let Target::Upstream(upstream) = &route.target {
@@ -104,27 +128,21 @@ async fn run_plugins(
     request_body::hold(session, context, &shared).await
 }
 
-/// Refuse a body that says itself that it is too long, before anything is done for it.
-fn check_length(session: &Session, context: &mut Context) -> pingora::Result<()> {
+/// Refuse what is larger than the route allows, also a body that says itself that it is too long, before
+/// anything is done for it.
+fn check_limits(session: &Session, context: &mut Context) -> pingora::Result<()> {
+    let checked = accept::check_size(session.req_header(), context.limits());
+    checked.map_err(|(status, reason)| failure::refuse(context, status, reason))?;
     let length = session.req_header().headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    super::request_body::check(length.unwrap_or(0), context)
+    request_body::check(length.unwrap_or(0), context)
 }
 
-/// A status with a line of text.
-pub(crate) fn status(status: StatusCode, reason: &str) -> Reply {
-    Reply::text(status, format!("{} {reason}\n", status.as_u16()))
-}
-
-impl Instead {
-    /// The reply that it stands for.
-    pub(crate) fn reply(self) -> Reply {
-        match self {
-            Instead::Reply(reply) => reply,
-            Instead::Status(code) => {
-                let reason = code.canonical_reason().unwrap_or("error");
-                status(code, &reason.to_ascii_lowercase())
-            }
-        }
+impl Redirect {
+    fn reply(&self) -> Reply {
+        let text = format!("{} see location\n", self.status.as_u16());
+        let mut reply = Reply::text(self.status, text);
+        reply.headers.insert(header::LOCATION, self.to.clone());
+        reply
     }
 }

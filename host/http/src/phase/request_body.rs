@@ -178,7 +178,7 @@ pub(crate) fn pass(bytes: usize, end: bool, context: &mut Context) -> pingora::R
 
 /// Refuse a body of so many bytes, if that is too many.
 pub(crate) fn check(bytes: u64, context: &mut Context) -> pingora::Result<()> {
-    let most = context.state.limits.body_bytes;
+    let most = context.limits().body_bytes;
     if most != 0 && bytes > most {
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         return Err(super::failure::refuse(

@@ -1,7 +1,7 @@
 //! The upstream's response head is there: plugins run in reverse.
 
 use crate::context::{Context, Instead};
-use crate::respond;
+use crate::{hsts, respond};
 use http::Version;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -37,6 +37,7 @@ pub(crate) async fn pass(
         upstream.metrics.answered.inc();
         upstream.metrics.head_seconds.observe(took.as_secs_f64());
     }
+    hsts::add(head, context)?;
     match respond::run_plugins(session, context, head).await? {
         None if context.interposed.is_none() => begin(context).await,
         None => Ok(()),

@@ -101,8 +101,8 @@ async fn connect(
             let status = StatusCode::NOT_IMPLEMENTED;
             return Err(failure::refuse(context, status, reason));
         }
-        let connecting = peer.connector().connect(context.proxied_for().as_ref());
-        let error = match connecting.await {
+        let proxied_for = context.proxied_for();
+        let error = match peer.connector().connect(proxied_for.as_ref()).await {
             Ok(stream) => return Ok((stream, peer.read_timeout().unwrap_or(Duration::MAX))),
             Err(error) => Box::<Error>::from(error).into_up(),
         };
@@ -118,8 +118,9 @@ fn own_head(head: &RequestHeader, context: &mut Context) -> pingora::Result<Requ
     let mut copy = head.clone();
     let names = hop_by_hop(&head.headers);
     // Who could have them removed could take away what the proxy says, or the host.
-    let is_protected =
-        |name: &header::HeaderName| name == header::HOST || client::FORWARDING.contains(&name.as_str());
+    let is_protected = |name: &header::HeaderName| {
+        name == header::HOST || client::FORWARDING.contains(&name.as_str())
+    };
     if names.iter().any(is_protected) {
         let reason = "the connection field names a field that is not about the connection";
         return Err(failure::refuse(context, StatusCode::BAD_REQUEST, reason));

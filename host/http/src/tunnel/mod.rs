@@ -97,7 +97,9 @@ async fn open(
         relay::run(session, context, answer).await?;
         return Ok(None);
     }
-    upgrade.check(answer.response.headers()).map_err(bad_answer)?;
+    upgrade
+        .check(answer.response.headers())
+        .map_err(bad_answer)?;
     let mut head = head_of(&answer.response);
     let switched = leg::switch(answer.response).await?;
     upgrade.opening(&mut head)?;

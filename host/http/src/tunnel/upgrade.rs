@@ -230,11 +230,17 @@ mod tests {
         };
         is(&[websocket, connection], Some("websocket"));
         is(&[("upgrade", "h2c, a/1 ,, b"), connection], Some("a/1,b"));
-        is(&[websocket, connection, ("content-length", "0")], Some("websocket"));
+        is(
+            &[websocket, connection, ("content-length", "0")],
+            Some("websocket"),
+        );
         is(&[websocket], None);
         is(&[connection], None);
         is(&[websocket, connection, ("content-length", "5")], None);
-        is(&[websocket, connection, ("transfer-encoding", "chunked")], None);
+        is(
+            &[websocket, connection, ("transfer-encoding", "chunked")],
+            None,
+        );
         for never in ["h2c", "HTTP/2.0", "TLS/1.2", "a b", "a/b/c", "\"q\"", "/1"] {
             is(&[("upgrade", never), connection], None);
         }
@@ -280,7 +286,8 @@ mod tests {
             ("cookie", "b=2"),
         ]);
         head.set_version(Version::HTTP_2);
-        head.extensions_mut().insert(Protocol::from_static("websocket"));
+        head.extensions_mut()
+            .insert(Protocol::from_static("websocket"));
         let upgrade = Upgrade::asked_for(&head).unwrap();
         let request = upgrade.request(head);
         let field = |name: &str| request.headers().get(name).unwrap().to_str().unwrap();
