@@ -10,7 +10,8 @@ use crate::explain;
 use crate::file::File;
 use crate::resolve;
 use crate::{
-    Admin, Kv, Limits, Listener, Log, Plugins, Redis, Route, Secret, Server, Source, Span, Upstream,
+    Acme, Admin, ErrorPages, Kv, Limits, Listener, Log, Maintenance, Plugins, Redis, Route, Secret,
+    Server, Source, Span, Upstream,
 };
 
 /// A configuration in which everything holds that this crate can know.
@@ -26,6 +27,8 @@ pub struct Config {
     pub log: Log,
     /// `[admin]`
     pub admin: Admin,
+    /// `[maintenance]`, for requests that no route takes; each route says what holds for it.
+    pub maintenance: Maintenance,
     /// `[plugins]` and every `[plugin.NAME]`
     pub plugins: Plugins,
     /// Every `[kv.NAME]` by its name.
@@ -34,6 +37,10 @@ pub struct Config {
     pub redis: BTreeMap<String, Redis>,
     /// Every `[secret.NAME]` by its name.
     pub secrets: BTreeMap<String, Secret>,
+    /// `[error_pages]`
+    pub error_pages: ErrorPages,
+    /// Every `[acme.NAME]` by its name.
+    pub acme: BTreeMap<String, Acme>,
     /// Every `[[listener]]`, at least one, in the order of the file; names and addresses differ.
     pub listeners: Vec<Listener>,
     /// Every `[upstream.NAME]` by its name.

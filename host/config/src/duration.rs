@@ -1,5 +1,5 @@
-//! Durations: `"30s"`, `"250ms"`, `"1m30s"`. Every duration of the file is a timeout or a deadline, so
-//! zero is refused, and so is more than a year, which a timer may be unable to hold.
+//! Durations: `"30s"`, `"250ms"`, `"1m30s"`. Nearly every duration of the file is a timeout or a deadline, so
+//! zero is refused unless it turns something off, and so is more than a year, which a timer may be unable to hold.
 
 use std::time::Duration;
 
@@ -41,8 +41,25 @@ impl Textual for Duration {
     }
 }
 
+/// A duration, or `"0s"` for none.
+impl Textual for Option<Duration> {
+    const EXPECTED: &'static str = "a duration such as \"30s\" or \"1h\", or \"0s\" for none";
+    const PATTERN: Option<&'static str> = Duration::PATTERN;
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        match micros(text) {
+            Some(0) => Ok(None),
+            _ => Duration::parse(text).map(Some),
+        }
+    }
+
+    fn write(&self) -> String {
+        self.map_or_else(|| "0s".to_owned(), |duration| duration.write())
+    }
+}
+
 /// The sum of all pairs of number and unit; `None` where the text is something else. Saturates.
-fn micros(text: &str) -> Option<u64> {
+pub(crate) fn micros(text: &str) -> Option<u64> {
     let mut total: u64 = 0;
     let mut rest = text;
     while !rest.is_empty() {

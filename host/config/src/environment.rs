@@ -1,5 +1,5 @@
 //! The environment, which goes over the file: `TIDEGATE_<SECTION>_<KEY>` for every key of `[server]`,
-//! `[limits]`, `[log]`, `[admin]` and `[plugins]`.
+//! `[limits]`, `[log]`, `[admin]`, `[maintenance]` and `[plugins]`.
 
 use crate::error::{Error, Errors};
 use crate::explain::explain;

@@ -1,10 +1,13 @@
 //! The file as it is written: one field per section. Comments on fields are what users read in the
 //! reference and in the schema.
 
+use crate::acme::RawAcme;
+use crate::error_pages::RawErrorPages;
 use crate::keyed::Keyed;
 use crate::kv::RawKv;
 use crate::listener::RawListener;
 use crate::located::Located;
+use crate::maintenance::RawMaintenance;
 use crate::plugin::{RawPlugin, RawPlugins};
 use crate::redis::RawRedis;
 use crate::route::RawRoute;
@@ -28,6 +31,8 @@ pub(crate) struct File {
     pub(crate) log: Log,
     /// The address for operators: metrics, health and the REST API.
     pub(crate) admin: Admin,
+    /// Turning all requests away for a while. Routes can say otherwise.
+    pub(crate) maintenance: RawMaintenance,
     /// All plugins: where they are, and the defaults of `[plugin.NAME]`.
     pub(crate) plugins: RawPlugins,
     /// One plugin, by the name that routes use (a-z, 0-9, -). Only needed where a default is to change.
@@ -40,6 +45,13 @@ pub(crate) struct File {
     /// A secret, by the name under which plugins are allowed it and other sections use it. Its value
     /// never stands in this file, nor in a log.
     pub(crate) secret: Keyed<Located<RawSecret>>,
+    /// Files that errors of the proxy are answered with, relative to this file, by status or class of
+    /// statuses; at most 1 MiB each. Responses of upstreams stay as they are.
+    #[schemars(example = serde_json::json!({ "404": "404.html", "5xx": "50x.html" }))]
+    pub(crate) error_pages: RawErrorPages,
+    /// A certificate authority and an account with it (ACME), by the name that listeners use. Certificates
+    /// are ordered and renewed by the proxy itself.
+    pub(crate) acme: Keyed<RawAcme>,
     /// An address to listen on. At least one; repeat the section for more.
     pub(crate) listener: Vec<RawListener>,
     /// A group of peers that serve the same thing, by the name that routes use.

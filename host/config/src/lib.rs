@@ -17,7 +17,7 @@
 //!     respond = { body = "hello" }
 //! "#);
 //! let config = Config::parse(source, std::iter::empty())?;
-//! assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:8080");
+//! assert_eq!(config.listeners[0].addresses[0].value.to_string(), "127.0.0.1:8080");
 //! # Ok::<(), tidegate_config::Errors>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -29,19 +29,35 @@ mod file;
 mod reference;
 mod resolve;
 
-// The sections, in the order of the file.
+// The sections.
+mod acme;
 mod admin;
+mod error_pages;
 mod kv;
 mod limits;
 mod listener;
 mod log;
+mod maintenance;
 mod plugin;
 mod redis;
 mod route;
 mod secret;
 mod server;
-mod target;
 mod upstream;
+
+// Parts of [[listener]], [upstream.NAME], [[route]] and [acme.NAME].
+mod client_certificates;
+mod dns_update;
+mod forwarding;
+mod https;
+mod listen_address;
+mod proxy_protocol;
+mod route_limits;
+mod taken;
+mod target;
+mod tls;
+mod tls_names;
+mod upstream_tls;
 
 // What plugins may use.
 mod allow;
@@ -50,14 +66,18 @@ mod limiter;
 mod origin;
 
 // The values that sections are made of.
+mod account;
 mod address;
 mod attribute;
+mod dns_name;
 mod duration;
 mod keyed;
 mod list;
 mod network;
 mod on_failure;
 mod plugin_config;
+mod rate;
+mod secret_name;
 mod shorthand;
 mod size;
 mod text;
@@ -71,29 +91,45 @@ mod names;
 mod nearest;
 mod source;
 
+pub use account::Account;
+pub use acme::{Acme, Challenge, ExternalAccount, KeyType, OnDemand, Renew};
 pub use address::{Address, PeerAddress};
 pub use admin::Admin;
 pub use allow::Allow;
+pub use client_certificates::{ClientCertificateField, ClientCertificates};
 pub use config::Config;
+pub use dns_name::DnsName;
+pub use dns_update::{DnsServer, DnsUpdate, TsigAlgorithm, TsigKey};
 pub use environment::{EnvKey, environment};
 pub use error::{Error, Errors, Invalid};
+pub use error_pages::{ErrorPages, ErrorStatus};
 pub use filesystem::FilesystemGrant;
+pub use forwarding::{ClientAddress, Forward};
+pub use https::Hsts;
 pub use kv::Kv;
 pub use limiter::LimiterGrant;
 pub use limits::Limits;
-pub use listener::{Listener, Protocol};
+pub use listen_address::ListenAddress;
+pub use listener::{Listener, Protocol, SocketOptions};
 pub use located::{Located, Span};
 pub use log::{Format, Level, Log};
+pub use maintenance::Maintenance;
 pub use nearest::nearest;
 pub use on_failure::{OnFailure, Policy};
 pub use origin::{HttpGrant, Origin, OriginHost, Scheme};
 pub use plugin::{Cache, PluginSettings, Plugins, Sha256};
 pub use plugin_config::PluginConfig;
+pub use proxy_protocol::{ProxyHeader, ProxyProtocol, ProxyVersion};
+pub use rate::Rate;
 pub use redis::Redis;
 pub use reference::{reference, schema};
 pub use route::{PluginUse, Route};
+pub use route_limits::RouteLimits;
 pub use secret::{Secret, SecretSource};
 pub use server::Server;
 pub use source::Source;
 pub use target::{Redirect, Respond, Target};
+pub use tls::{CertificateFiles, ListenerTls, Mismatch, TlsSettings, UnknownName};
+pub use tls_names::{Alpn, CipherSuite, KeyExchange, TlsVersion};
 pub use upstream::{Balance, Peer, Timeouts, Upstream, UpstreamProtocol};
+pub use upstream_tls::{ServerName, UpstreamTls};

@@ -48,6 +48,22 @@ pub struct Limits {
     /// Requests open at once on one HTTP/2 connection.
     #[serde(with = "Whole::<1>")]
     pub h2_streams: u32,
+    /// HTTP/2 streams of one connection that were reset, by the client or by errors that it provokes, and
+    /// that the proxy has not yet done with. A client with more loses its connection.
+    #[serde(with = "Whole::<1, 65_536>")]
+    pub h2_resets: u32,
+    /// Time for all that comes before the first request: PROXY protocol header and TLS handshake together.
+    #[serde(with = "Text::<Duration>")]
+    pub handshake_timeout: Duration,
+    /// TLS handshakes under way at once on each listener. Further connections are closed.
+    #[serde(with = "Whole::<1>")]
+    pub handshakes: u32,
+    /// Size of a TLS ClientHello.
+    #[serde(with = "Size::<KIB, { 64 * KIB }>")]
+    pub client_hello_bytes: u64,
+    /// How long an upgraded connection, such as a WebSocket, may stay open without a byte either way.
+    #[serde(with = "Text::<Duration>")]
+    pub tunnel_idle_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -65,6 +81,11 @@ impl Default for Limits {
             connections: 10_000,
             connections_per_address: 1000,
             h2_streams: 100,
+            h2_resets: 128,
+            handshake_timeout: Duration::from_secs(10),
+            handshakes: 1000,
+            client_hello_bytes: 16 * KIB,
+            tunnel_idle_timeout: Duration::from_secs(24 * 3600),
         }
     }
 }

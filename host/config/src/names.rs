@@ -12,6 +12,7 @@ pub(crate) enum Section {
     Kv,
     Redis,
     Secret,
+    Acme,
 }
 
 impl Section {
@@ -22,6 +23,7 @@ impl Section {
             Section::Kv => "kv",
             Section::Redis => "redis",
             Section::Secret => "secret",
+            Section::Acme => "acme",
         }
     }
 
@@ -32,6 +34,7 @@ impl Section {
             Section::Kv => "KV store",
             Section::Redis => "Redis server",
             Section::Secret => "secret",
+            Section::Acme => "certificate authority",
         }
     }
 }
@@ -48,6 +51,7 @@ impl Names {
             (Section::Kv, set(file.kv.names())),
             (Section::Redis, set(file.redis.names())),
             (Section::Secret, set(file.secret.names())),
+            (Section::Acme, set(file.acme.names())),
         ]))
     }
 

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use crate::address::PeerAddress;
-use crate::error::Invalid;
 use crate::located::{Located, Span};
-use crate::names::Section;
 use crate::resolve::Resolver;
-use crate::shorthand::{Brief, Shorthand};
+use crate::secret_name::{self, SecretKey};
 use crate::text::Text;
 use crate::whole::Whole;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// One `[redis.NAME]`.
@@ -41,8 +39,8 @@ pub(crate) struct RawRedis {
     username: Option<Located<String>>,
     /// The [secret.NAME] that is the password.
     #[serde(default)]
-    #[schemars(schema_with = "password_schema", example = serde_json::json!({ "secret": "token" }))]
-    password: Option<Located<Brief<RawPassword>>>,
+    #[schemars(schema_with = "secret_name::schema", example = serde_json::json!({ "secret": "token" }))]
+    password: Option<SecretKey>,
     /// The database's number.
     #[serde(default, with = "Whole::<0, 65_535>")]
     database: u32,
@@ -70,46 +68,9 @@ impl RawRedis {
             username: self.username.map(|name| name.value),
             password: self
                 .password
-                .and_then(|password| password.value.0.resolve(password.span, resolver)),
+                .and_then(|password| secret_name::resolve(password, "password", resolver)),
             database: self.database,
             timeout: self.timeout,
         })
-    }
-}
-
-// Empty where something else was written, such as the password itself.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["secret"]))]
-struct RawPassword {
-    /// The name of the section.
-    secret: Option<Located<String>>,
-}
-
-/// The table alone: an editor should not take the password itself.
-fn password_schema(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "allOf": [generator.subschema_for::<RawPassword>()] })
-}
-
-impl RawPassword {
-    fn resolve(self, span: Span, resolver: &mut Resolver) -> Option<String> {
-        let Some(name) = self.secret else {
-            resolver.reject_unshown(
-                span,
-                "a password does not stand in this file",
-                "write `password = { secret = \"NAME\" }`, and where it is in a section [secret.NAME]",
-            );
-            return None;
-        };
-        resolver.refer(Section::Secret, name)
-    }
-}
-
-impl Shorthand for RawPassword {
-    const EXPECTED: &'static str = "a table such as { secret = \"NAME\" }";
-
-    /// What was written is not kept.
-    fn expand(_: Located<String>) -> Result<Self, Invalid> {
-        Ok(Self::default())
     }
 }

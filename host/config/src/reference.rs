@@ -74,7 +74,10 @@ fn without_null(schema: &mut Schema) {
         if let [Json::Object(only)] = options.as_slice() {
             let only = only.clone();
             schema.remove("anyOf");
-            schema.extend(only);
+            // What a field says of itself goes before what its type says.
+            for (key, value) in only {
+                schema.entry(key).or_insert(value);
+            }
         }
     }
     if let Some(Json::Array(values)) = schema.get_mut("enum") {
@@ -97,27 +100,35 @@ impl Reference {
     fn section(&mut self, name: &str, schema: &Json) {
         self.text.push('\n');
         self.about(schema);
-        let shown = if OPTIONAL.contains(&name) {
-            Shown::Commented
-        } else {
-            Shown::Active
-        };
+        let shown = shown(name, Shown::Active);
         if let Some(items) = schema.get("items") {
             self.table(&format!("[[{name}]]"), name, items, shown);
-        } else if let Some(values) = schema
-            .get("additionalProperties")
-            .filter(|it| it.is_object())
-        {
-            let path = format!("{name}.{}", example_name(name));
-            self.table(&format!("[{path}]"), &path, values, shown);
         } else {
-            self.table(&format!("[{name}]"), name, schema, shown);
+            self.named_or_plain(name, schema, shown);
+        }
+    }
+
+    /// A table, or one of those whose names the user chooses.
+    fn named_or_plain(&mut self, path: &str, schema: &Json, shown: Shown) {
+        match named(schema) {
+            Some(values) => {
+                let key = path.rsplit('.').next().unwrap_or(path);
+                let path = format!("{path}.{}", example_name(key));
+                self.table(&format!("[{path}]"), &path, values, shown);
+            }
+            None => self.table(&format!("[{path}]"), path, schema, shown),
         }
     }
 
     /// The heading, the plain keys, then the tables inside.
     fn table(&mut self, heading: &str, path: &str, schema: &Json, shown: Shown) {
         self.line(shown, heading);
+        // A section of plain keys that the user chooses.
+        if let Some(example) = schema.pointer("/examples/0").and_then(Json::as_object) {
+            for (key, value) in example {
+                self.line(Shown::Commented, &format!("{key} = {}", toml(value)));
+            }
+        }
         for (key, value) in properties(schema).filter(|(_, value)| !is_table(value)) {
             self.about(value);
             let written = value.get("default").filter(|default| !is_empty(default));
@@ -144,9 +155,9 @@ impl Reference {
             let shown = if alternative(schema, key) {
                 Shown::Commented
             } else {
-                shown
+                self::shown(&path, shown)
             };
-            self.table(&format!("[{path}]"), &path, value, shown);
+            self.named_or_plain(&path, value, shown);
         }
     }
 
@@ -166,9 +177,25 @@ impl Reference {
     }
 }
 
-/// A table with keys of ours; one whose keys the user chooses is shown in one line.
+/// A table with keys of ours, or of such tables; one whose values the user chooses too is shown in one line.
 fn is_table(schema: &Json) -> bool {
-    schema.get("properties").is_some()
+    schema.get("properties").is_some() || named(schema).is_some()
+}
+
+/// What stands under each name, where users choose the names of tables.
+fn named(schema: &Json) -> Option<&Json> {
+    schema
+        .get("additionalProperties")
+        .filter(|values| values.get("properties").is_some())
+}
+
+/// A section that is left out, and all in it, is commented out.
+fn shown(path: &str, around: Shown) -> Shown {
+    if OPTIONAL.contains(&path) {
+        Shown::Commented
+    } else {
+        around
+    }
 }
 
 fn is_empty(value: &Json) -> bool {
@@ -212,12 +239,23 @@ fn example_name(section: &str) -> &'static str {
         "kv" => "sessions",
         "redis" => "main",
         "secret" => "token",
+        "acme" => "letsencrypt",
+        "sni" => "\"admin.example.com\"",
         _ => "app",
     }
 }
 
-/// Sections that stand for something outside, which a reader of the reference does not have.
-const OPTIONAL: [&str; 3] = ["kv", "redis", "secret"];
+/// Sections that stand for something outside, which a reader of the reference does not have, and those that
+/// turn something on.
+const OPTIONAL: [&str; 7] = [
+    "kv",
+    "redis",
+    "secret",
+    "acme",
+    "listener.proxy_protocol",
+    "listener.tls",
+    "upstream.app.tls",
+];
 
 const INTRODUCTION: &str = "\
 # Every key of Tidegate's configuration, with its default and what it does.
@@ -225,6 +263,6 @@ const INTRODUCTION: &str = "\
 # This file is made from the program (`tidegate config default`) and loads as it stands. A line that begins
 # with `#` and no space shows an example of a key that has no default, or belongs to a section that is left
 # out. Unknown keys are errors. Durations are written \"250ms\", \"30s\", \"1m30s\"; sizes \"64KiB\", \"32MiB\",
-# \"1GiB\" or a number of bytes. The keys of the first five sections can be set from the environment too:
+# \"1GiB\" or a number of bytes. The keys of the first six sections can be set from the environment too:
 # TIDEGATE_<SECTION>_<KEY>, which goes before the file. Arrays and tables are written there as here.
 ";

@@ -1,13 +1,14 @@
 //! The file as written → the configuration. What one section can know it checks itself; here is what
 //! concerns several: names that must differ, references that must exist. All mistakes are collected.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::Admin;
-use crate::address::Address;
+use crate::acme::{Acme, RawAcme};
 use crate::config::Config;
 use crate::environment;
 use crate::error::{Error, Errors};
+use crate::error_pages;
 use crate::file::File;
 use crate::keyed::Keyed;
 use crate::kv::RawKv;
@@ -15,8 +16,9 @@ use crate::listener::{Listener, RawListener};
 use crate::located::{Located, Span};
 use crate::names::{Names, Section};
 use crate::redis::RawRedis;
-use crate::route::{RawRoute, Route};
+use crate::route::{Everywhere, RawRoute, Route};
 use crate::source::Source;
+use crate::taken::Taken;
 
 pub(crate) fn resolve(file: File, source: Source) -> Result<Config, Errors> {
     let mut resolver = Resolver {
@@ -34,7 +36,14 @@ pub(crate) fn resolve(file: File, source: Source) -> Result<Config, Errors> {
     let upstreams = resolve_named(file.upstream, &mut resolver, |raw, resolver| {
         Some(raw.resolve(resolver))
     });
-    let routes = resolve_routes(file.route, &mut resolver);
+    let error_pages = error_pages::resolve(file.error_pages, &mut resolver);
+    let acme = resolve_acme(file.acme, &mut resolver);
+    let maintenance = file.maintenance.resolve(&resolver);
+    let everywhere = Everywhere {
+        limits: &file.limits,
+        maintenance: &maintenance,
+    };
+    let routes = resolve_routes(file.route, &everywhere, &mut resolver);
     Errors::check(resolver.errors)?;
     Ok(Config {
         source: resolver.source,
@@ -42,10 +51,13 @@ pub(crate) fn resolve(file: File, source: Source) -> Result<Config, Errors> {
         limits: file.limits,
         log: file.log,
         admin: file.admin,
+        maintenance,
         plugins,
         kv,
         redis,
         secrets,
+        error_pages,
+        acme,
         listeners,
         upstreams,
         routes,
@@ -147,31 +159,30 @@ fn resolve_listeners(
         resolver.missing("listener", "address = \"0.0.0.0:8080\"");
     }
     let mut names = Unique::new("listener");
-    let mut owners: HashMap<Address, String> = HashMap::new();
-    owners.extend(
-        admin
-            .address
-            .iter()
-            .map(|address| (address.clone(), "[admin]".to_owned())),
-    );
+    let mut taken = Taken::by(admin);
     let mut listeners = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
         let (name, listener) = raw.resolve(index + 1, resolver);
         names.insert(name, resolver);
-        // The system chooses another port for each port 0.
-        let chosen = matches!(listener.address, Address::Socket(socket) if socket.port() == 0);
-        if let Some(owner) = owners.get(&listener.address).filter(|_| !chosen) {
-            resolver.reject(
-                listener.span,
-                format!("`{}` is taken by {owner}", listener.address),
-                "choose another address",
-            );
+        for address in &listener.addresses {
+            taken.take(address, &listener, resolver);
         }
-        let owner = format!("the listener `{}`", listener.name);
-        owners.entry(listener.address.clone()).or_insert(owner);
         listeners.push(listener);
     }
     listeners
+}
+
+fn resolve_acme(raw: Keyed<RawAcme>, resolver: &mut Resolver) -> BTreeMap<String, Acme> {
+    let fallbacks = raw.0.iter().flat_map(|(_, acme)| acme.fallbacks());
+    let fallbacks: BTreeSet<String> = fallbacks.map(str::to_owned).collect();
+    let mut resolved = BTreeMap::new();
+    for (name, raw) in raw.0 {
+        resolver.check_name(&name);
+        if let Some(acme) = raw.resolve(&name, &fallbacks, resolver) {
+            resolved.insert(name.value, acme);
+        }
+    }
+    resolved
 }
 
 /// Sections whose names the user chooses.
@@ -190,14 +201,18 @@ fn resolve_named<R, T>(
     resolved
 }
 
-fn resolve_routes(raw: Vec<Located<RawRoute>>, resolver: &mut Resolver) -> Vec<Route> {
+fn resolve_routes(
+    raw: Vec<Located<RawRoute>>,
+    everywhere: &Everywhere<'_>,
+    resolver: &mut Resolver,
+) -> Vec<Route> {
     if raw.is_empty() {
         resolver.missing("route", "respond = { body = \"hello\" }");
     }
     let mut names = Unique::new("route");
     let mut routes = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
-        let (name, route) = raw.value.resolve(index + 1, raw.span, resolver);
+        let (name, route) = raw.value.resolve(index + 1, raw.span, everywhere, resolver);
         names.insert(name, resolver);
         routes.extend(route);
     }

@@ -2,12 +2,16 @@
 //! their places: what they mean is the router's business.
 
 use crate::error::Invalid;
+use crate::error_pages::{self, ErrorPages, RawErrorPages};
 use crate::keyed::Keyed;
+use crate::limits::Limits;
 use crate::list::List;
 use crate::located::{Located, Span};
+use crate::maintenance::{Maintenance, RawRouteMaintenance};
 use crate::plugin;
 use crate::plugin_config::PluginConfig;
 use crate::resolve::Resolver;
+use crate::route_limits::{RawRouteLimits, RouteLimits};
 use crate::shorthand::{Brief, Shorthand};
 use crate::target::{RawRedirect, RawRespond, RawTarget, Target};
 use schemars::JsonSchema;
@@ -34,6 +38,20 @@ pub struct Route {
     pub plugins: Vec<PluginUse>,
     /// Who answers.
     pub target: Target,
+    /// What its requests may have.
+    pub limits: RouteLimits,
+    /// Pages for errors, before those of all routes.
+    pub error_pages: ErrorPages,
+    /// Whether its requests are turned away: its own setting, or else that of all routes.
+    pub maintenance: Maintenance,
+    /// Whether gRPC-Web of browsers is translated to gRPC.
+    pub grpc_web: bool,
+}
+
+/// What holds for all routes, unless one says otherwise.
+pub(crate) struct Everywhere<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) maintenance: &'a Maintenance,
 }
 
 /// A plugin in a route's chain.
@@ -64,9 +82,23 @@ pub(crate) struct RawRoute {
     /// Send the request to this upstream. A route has exactly one of `upstream`, `respond`, `redirect`.
     #[schemars(example = &"app")]
     upstream: Option<Located<String>>,
+    /// Turn requests away as [maintenance] says: `true`; `false` lets them through even where it is enabled for
+    /// all; a table with keys as there is for this route: { status = 503, page = "closed.html" }.
+    #[schemars(example = true)]
+    maintenance: Option<RawRouteMaintenance>,
+    /// Pages as in [error_pages], for this route.
+    #[serde(default)]
+    #[schemars(example = serde_json::json!({ "404": "404.html" }))]
+    error_pages: RawErrorPages,
+    /// Translate gRPC-Web, which browsers speak, to gRPC.
+    #[serde(default)]
+    grpc_web: bool,
     /// Which requests: all conditions must hold. A condition that is left out holds always.
     #[serde(default, rename = "match")]
     matches: RawMatch,
+    /// What a request may have, where that differs from [limits].
+    #[serde(default)]
+    limits: RawRouteLimits,
     /// Instead of `upstream`: answer with this.
     respond: Option<Located<RawRespond>>,
     /// Instead of `upstream`: send the client elsewhere.
@@ -100,6 +132,7 @@ impl RawRoute {
         self,
         position: usize,
         span: Span,
+        all: &Everywhere<'_>,
         resolver: &mut Resolver,
     ) -> (Located<String>, Option<Route>) {
         let name = resolver.name(self.name, "route", position, span);
@@ -108,6 +141,12 @@ impl RawRoute {
             upstream: self.upstream,
             respond: self.respond,
             redirect: self.redirect,
+        };
+        let limits = self.limits.over(all.limits, resolver);
+        let error_pages = error_pages::resolve(self.error_pages, resolver);
+        let maintenance = match self.maintenance {
+            Some(own) => own.over(all.maintenance, resolver),
+            None => all.maintenance.clone(),
         };
         let route = target.resolve(span, resolver).map(|target| Route {
             name: name.value.clone(),
@@ -119,6 +158,10 @@ impl RawRoute {
             query: self.matches.query.0,
             plugins,
             target,
+            limits,
+            error_pages,
+            maintenance,
+            grpc_web: self.grpc_web,
         });
         (name, route)
     }

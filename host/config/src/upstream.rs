@@ -5,10 +5,13 @@ use std::time::Duration;
 use crate::address::PeerAddress;
 use crate::attribute::AttributeName;
 use crate::error::Invalid;
+use crate::forwarding::Forward;
 use crate::located::{Located, Span};
+use crate::proxy_protocol::ProxyVersion;
 use crate::resolve::Resolver;
 use crate::shorthand::{Brief, Shorthand};
 use crate::text::{Text, Textual};
+use crate::upstream_tls::{RawUpstreamTls, UpstreamTls};
 use crate::whole::Whole;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,12 @@ pub struct Upstream {
     pub attempts: u32,
     /// The most idle connections that are kept for reuse; 0 keeps none.
     pub keepalive: u32,
+    /// The header that each connection begins with, which is then for one client.
+    pub proxy_protocol: Option<ProxyVersion>,
+    /// What tells the upstream about the client; nothing twice, perhaps nothing.
+    pub forward: Vec<Forward>,
+    /// TLS, where it is spoken.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// One address of an upstream.
@@ -48,7 +57,7 @@ pub enum UpstreamProtocol {
     /// HTTP/1.1
     #[default]
     Http1,
-    /// HTTP/2 without TLS, known in advance (RFC 9113 §3.3).
+    /// HTTP/2: with TLS as ALPN agrees, without TLS known in advance (RFC 9113 §3.3).
     Http2,
 }
 
@@ -101,7 +110,8 @@ pub(crate) struct RawUpstream {
     /// from 1 to 100, { address = "127.0.0.1:9001", weight = 2 }.
     #[schemars(example = serde_json::json!(["127.0.0.1:9000"]), length(min = 1, max = 1024))]
     peers: Located<Vec<Brief<RawPeer>>>,
-    /// What is spoken with the peers: "http1" (HTTP/1.1) or "http2" (HTTP/2 without TLS, without asking first).
+    /// What is spoken with the peers: "http1" (HTTP/1.1) or "http2" (HTTP/2; with `tls` they must agree to
+    /// it, without TLS it is not asked for first).
     #[serde(default)]
     protocol: UpstreamProtocol,
     /// How a peer is chosen: "round-robin" (in turn, as often as their weights say), or
@@ -116,9 +126,23 @@ pub(crate) struct RawUpstream {
     /// The most idle connections kept for reuse. 0 keeps none.
     #[serde(default = "keepalive", with = "Whole::<0, 65_536>")]
     keepalive: u32,
+    /// Begin each connection with a PROXY protocol header, "v1" or "v2", that says who the client is. A
+    /// connection is then used for one client only.
+    #[schemars(example = &"v2")]
+    proxy_protocol: Option<ProxyVersion>,
+    /// What tells the upstream about the client: "x-forwarded" (X-Forwarded-For, -Proto and -Host, and
+    /// X-Real-IP), "forwarded" (RFC 7239), "true-client-ip", "cf-connecting-ip".
+    #[serde(default = "forward")]
+    forward: Vec<Forward>,
     /// What may take how long between the proxy and a peer.
     #[serde(default)]
     timeout: Timeouts,
+    /// Speak TLS with the peers. Their certificates are verified.
+    tls: Option<Located<RawUpstreamTls>>,
+}
+
+fn forward() -> Vec<Forward> {
+    vec![Forward::XForwarded]
 }
 
 fn attempts() -> u32 {
@@ -139,13 +163,27 @@ impl RawUpstream {
                 format!("expected 1 to {PEERS_MAX}"),
             );
         }
+        let peers: Vec<_> = peers.into_iter().map(|peer| peer.0.resolve()).collect();
+        let unix = |peer: &Peer| matches!(peer.address, PeerAddress::Unix(_));
+        let unix = peers.iter().any(unix);
+        let mut forward = Vec::with_capacity(self.forward.len());
+        for way in self.forward {
+            if !forward.contains(&way) {
+                forward.push(way);
+            }
+        }
         Upstream {
-            peers: peers.into_iter().map(|peer| peer.0.resolve()).collect(),
+            peers,
             protocol: self.protocol,
             balance: self.balance.0.0,
             timeout: self.timeout,
             attempts: self.attempts,
             keepalive: self.keepalive,
+            proxy_protocol: self.proxy_protocol,
+            forward,
+            tls: self
+                .tls
+                .map(|tls| tls.value.resolve(tls.span, unix, resolver)),
         }
     }
 }

@@ -6,9 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::StatusCode;
 use tidegate_config::{
-    Address, Balance, Cache, Config, Errors, FilesystemGrant, Kv, LimiterGrant, PeerAddress,
-    Policy, SecretSource, Source, Span, Target, UpstreamProtocol, reference, schema,
+    Account, Address, Alpn, Balance, Cache, Challenge, CipherSuite, ClientAddress, Config,
+    DnsUpdate, ErrorPages, Errors, FilesystemGrant, Forward, KeyExchange, KeyType, Kv,
+    LimiterGrant, ListenAddress, Mismatch, PeerAddress, Policy, ProxyHeader, ProxyVersion, Renew,
+    SecretSource, Source, Span, Target, TlsVersion, TsigAlgorithm, UnknownName, UpstreamProtocol,
+    reference, schema,
 };
 
 #[test]
@@ -59,14 +63,30 @@ fn the_reference_shows_the_defaults() {
         config.plugins.body_bytes_total,
         smallest.plugins.body_bytes_total
     );
-    assert_eq!(config.listeners[0].address, smallest.listeners[0].address);
+    assert_eq!(config.maintenance, smallest.maintenance);
+    assert_eq!(
+        config.listeners[0].addresses[0].value,
+        smallest.listeners[0].addresses[0].value
+    );
+    assert_eq!(config.listeners[0].socket, smallest.listeners[0].socket);
+    assert_eq!(config.routes[0].limits, smallest.routes[0].limits);
 }
 
 #[test]
 fn the_reference_shows_examples_that_load() {
     // Each of them alone in the place of its comment, but for the sections that are commented out as a
     // whole (alternatives to what is shown) and keys that do not stand beside what is shown.
-    let apart = ["mode", "username", "env", "command", "timeout = \"5s\""];
+    let apart = [
+        "v6_only",
+        "mode",
+        "owner",
+        "group",
+        "hsts",
+        "username",
+        "env",
+        "command",
+        "timeout = \"5s\"",
+    ];
     let reference = complete_reference();
     let lines: Vec<_> = reference.lines().collect();
     let mut commented = false;
@@ -76,7 +96,7 @@ fn the_reference_shows_examples_that_load() {
         }
         let example = line
             .strip_prefix('#')
-            .filter(|rest| rest.starts_with(char::is_alphabetic));
+            .filter(|rest| rest.starts_with(char::is_alphanumeric));
         let Some(example) = example.filter(|_| !commented) else {
             continue;
         };
@@ -134,9 +154,43 @@ fn the_reference_shows_sources_of_secrets_that_load() {
 }
 
 #[test]
+fn the_reference_shows_sections_that_load() {
+    let text = complete_reference();
+    let text = uncommented(text, "listener.proxy_protocol", &[]);
+    let text = uncommented(text, "acme.letsencrypt", &["renew_after", "fallback"]);
+    let text = uncommented(text, "acme.letsencrypt.external_account", &[]);
+    let text = uncommented(text, "acme.letsencrypt.dns", &["command"]);
+    let text = uncommented(text, "acme.letsencrypt.on_demand", &[]);
+    let text = uncommented(text, "listener.tls", &[]);
+    let text = uncommented(text, "listener.tls.client_certificates", &[]);
+    let text = uncommented(text, "listener.tls.sni.\"admin.example.com\"", &[]);
+    let text = uncommented(text, "upstream.app.tls", &[]);
+    let text = text.replace("challenge = \"tls-alpn-01\"", "challenge = \"dns-01\"");
+    let text = text.replace("#hsts = ", "hsts = ");
+    parse(&text).unwrap_or_else(|errors| panic!("{errors}"));
+    for (written, instead) in [
+        ("renew_before = \"30d\"", "renew_after = \"60d\""),
+        (
+            "address = \"0.0.0.0:8080\"",
+            "address = \"[::]:8080\"\nv6_only = false",
+        ),
+        (
+            "address = \"0.0.0.0:8080\"",
+            "address = \"unix:/run/x\"\nowner = \"www-data\"\ngroup = \"www-data\"",
+        ),
+    ] {
+        assert!(text.contains(written));
+        parse(&text.replace(written, instead)).unwrap_or_else(|errors| panic!("{errors}"));
+    }
+}
+
+#[test]
 fn the_default_configuration_answers() {
     let config = load(&shipped("default.toml")).unwrap();
-    assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:8080");
+    assert_eq!(
+        config.listeners[0].addresses[0].value.to_string(),
+        "0.0.0.0:8080"
+    );
     assert_eq!(
         config.admin.address.as_ref().unwrap().to_string(),
         "127.0.0.1:9901"
@@ -156,10 +210,10 @@ fn every_key_is_understood() {
     assert_eq!(config.limits.header_timeout, Duration::from_millis(1500));
     assert_eq!(config.limits.body_bytes, 0);
     assert_eq!(
-        config.listeners[1].address,
-        Address::Unix("/run/tidegate.sock".into())
+        config.listeners[1].addresses[0].value,
+        ListenAddress::Bind(Address::Unix("/run/tidegate.sock".into()))
     );
-    assert_eq!(config.listeners[1].mode, Some(0o660));
+    assert_eq!(config.listeners[1].socket.mode, 0o640);
     assert_eq!(
         config.listeners[0].trusted_proxies[1].to_string(),
         "192.0.2.7/32"
@@ -181,6 +235,160 @@ fn every_key_is_understood() {
     assert_eq!(app.balance, by_tenant);
     assert_eq!(config.log.access_attributes, ["jwt.sub", "tenant"]);
     assert_eq!(config.admin.metrics_attributes, ["tenant"]);
+}
+
+#[test]
+fn listeners_are_resolved() {
+    let config = load(&valid("full.toml")).unwrap();
+    let [web, unix] = &config.listeners[..] else {
+        panic!("two listeners")
+    };
+    let addresses: Vec<_> = web
+        .addresses
+        .iter()
+        .map(|it| it.value.to_string())
+        .collect();
+    assert_eq!(
+        addresses,
+        ["[::]:8080", "unix:/run/web.sock", "systemd:web"]
+    );
+    assert_eq!(at(&config, web.addresses[2].span), "\"systemd:web\"");
+    let options = &web.socket;
+    assert_eq!((options.backlog, options.fast_open), (128, 16));
+    assert!(!options.v6_only && options.reuse_port);
+    assert_eq!(options.keepalive, None);
+    assert_eq!(web.client_address, ClientAddress::CfConnectingIp);
+    assert_eq!(web.https_redirect, Some(8443));
+    let proxy_protocol = web.proxy_protocol.as_ref().unwrap();
+    assert_eq!(
+        proxy_protocol.accept,
+        [ProxyHeader::V2, ProxyHeader::Spectrum]
+    );
+    assert!(proxy_protocol.optional);
+    let owner = unix.socket.owner.as_ref().unwrap();
+    assert_eq!(owner.value, Account::Name("www-data".to_owned()));
+    let group = unix.socket.group.as_ref().unwrap();
+    assert_eq!(group.value, Account::Id(33));
+    assert_eq!(unix.socket.keepalive, Some(Duration::from_secs(60)));
+    let hsts = unix.hsts.unwrap();
+    assert_eq!(hsts.max_age, Duration::from_secs(730 * 86_400));
+    assert!(hsts.include_subdomains && hsts.preload);
+}
+
+#[test]
+fn names_have_the_settings_of_the_listener_and_their_own() {
+    let config = load(&valid("full.toml")).unwrap();
+    let folder = valid("full.toml").parent().unwrap().to_owned();
+    let tls = config.listeners[1].tls.as_ref().unwrap();
+    assert_eq!(tls.certificates[0].ocsp, Some(folder.join("a.ocsp")));
+    assert_eq!(tls.certificates[1].key, folder.join("b.key"));
+    assert_eq!(tls.acme, ["letsencrypt"]);
+    assert_eq!(tls.tickets, None);
+    assert_eq!(tls.unknown_name, UnknownName::Refuse);
+    assert_eq!(tls.mismatch, Mismatch::Allow);
+    let all = &tls.settings;
+    assert_eq!(
+        all.cipher_suites,
+        [
+            CipherSuite::TLS13_AES_256_GCM_SHA384,
+            CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        ]
+    );
+    assert_eq!(all.key_exchange, [KeyExchange::Secp256r1]);
+    let clients = all.client_certificates.as_ref().unwrap();
+    assert!(!clients.required);
+    assert_eq!(clients.forward.len(), 2);
+    let names: Vec<_> = tls.names.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["*.example.com", "admin.example.com"]);
+    let settings = |name: &str| {
+        let found = tls.names.iter().find(|(it, _)| it.as_str() == name);
+        found.unwrap().1
+    };
+    let admin = settings("admin.example.com");
+    assert_eq!(admin.min_version, TlsVersion::V1_3);
+    assert_eq!(
+        admin.cipher_suites,
+        [CipherSuite::TLS13_AES_256_GCM_SHA384],
+        "what TLS 1.3 has of the listener's"
+    );
+    assert_eq!(admin.alpn, [Alpn::Http1]);
+    let clients = admin.client_certificates.as_ref().unwrap();
+    assert!(clients.required);
+    assert_eq!(clients.ca, folder.join("admins.pem"));
+    let wildcard = settings("*.example.com");
+    assert_eq!(wildcard.client_certificates, None);
+    assert_eq!(wildcard.alpn, [Alpn::H2]);
+}
+
+#[test]
+fn authorities_are_resolved() {
+    let config = load(&valid("full.toml")).unwrap();
+    let folder = valid("full.toml").parent().unwrap().to_owned();
+    let acme = &config.acme["letsencrypt"];
+    assert_eq!(
+        acme.directory,
+        "https://acme-v02.api.letsencrypt.org/directory"
+    );
+    let account = acme.external_account.as_ref().unwrap();
+    assert_eq!((&*account.key_id, &*account.key), ("kid-1", "eab"));
+    assert_eq!(acme.fallback, ["own"]);
+    assert_eq!(acme.store, Path::new("/var/lib/acme"));
+    assert_eq!(acme.encryption.as_deref(), Some("token"));
+    assert_eq!(acme.challenge, Challenge::Dns01);
+    assert_eq!(acme.certificates[1].value[0].as_str(), "*.example.org");
+    assert_eq!(
+        acme.certdefs.as_ref().unwrap().value,
+        folder.join("certdefs")
+    );
+    assert_eq!(acme.renew, Renew::After(Duration::from_secs(60 * 86_400)));
+    assert_eq!(acme.key_type, KeyType::Rsa);
+    let Some(DnsUpdate::Server(server)) = &acme.dns else {
+        panic!("a server")
+    };
+    assert_eq!(server.address.to_string(), "127.0.0.1:53");
+    assert_eq!(server.zone.as_str(), "example.org");
+    let key = server.key.as_ref().unwrap();
+    assert_eq!((key.name.as_str(), &*key.secret), ("acme", "tsig"));
+    assert_eq!(key.algorithm, TsigAlgorithm::HmacSha512);
+    assert_eq!(acme.on_demand.as_ref().unwrap().limit.count, 5);
+    let own = &config.acme["own"];
+    assert_eq!(own.renew, Renew::Before(Duration::from_secs(30 * 86_400)));
+    assert_eq!(own.store, folder.join("acme"));
+}
+
+#[test]
+fn routes_differ_from_what_holds_for_all() {
+    let config = load(&valid("full.toml")).unwrap();
+    let [api, echo, old] = &config.routes[..] else {
+        panic!("three routes")
+    };
+    assert_eq!(old.limits.header_bytes, config.limits.header_bytes);
+    assert_eq!(echo.limits.header_bytes, 8 << 10);
+    assert_eq!(echo.limits.body_bytes, 1 << 20);
+    assert_eq!(old.maintenance, config.maintenance);
+    assert!(!api.maintenance.enabled && echo.maintenance.enabled);
+    assert_eq!(echo.maintenance.retry_after, None);
+    assert_eq!(echo.maintenance.page, config.maintenance.page);
+    assert_eq!(config.maintenance.status.as_u16(), 500);
+    assert!(echo.grpc_web && !api.grpc_web);
+    let page = |pages: &ErrorPages, status: u16| {
+        let page = pages.page(StatusCode::from_u16(status).unwrap());
+        page.map(|page| page.value.file_name().unwrap().to_owned())
+    };
+    assert_eq!(page(&config.error_pages, 404), Some("404.html".into()));
+    assert_eq!(page(&config.error_pages, 502), Some("50x.html".into()));
+    assert_eq!(page(&config.error_pages, 403), None);
+    assert_eq!(page(&echo.error_pages, 404), Some("other.html".into()));
+    let app = &config.upstreams["app"];
+    assert_eq!(app.proxy_protocol, Some(ProxyVersion::V2));
+    assert_eq!(app.forward, [Forward::Forwarded, Forward::TrueClientIp]);
+    let tls = app.tls.as_ref().unwrap();
+    assert_eq!(
+        tls.server_name.as_ref().unwrap().to_string(),
+        "app.internal"
+    );
+    assert_eq!(tls.min_version, TlsVersion::V1_3);
+    assert!(!tls.danger_accept_any_certificate);
 }
 
 #[test]
@@ -468,6 +676,30 @@ fn complete_reference() -> String {
         assert!(text.contains(&left_out), "{line}");
         text.replace(&left_out, &format!("\n{line}\n"))
     })
+}
+
+/// The text with a section that is commented out, but for some keys of it.
+fn uncommented(text: String, heading: &str, without: &[&str]) -> String {
+    let mut inside = false;
+    let mut found = false;
+    let lines = text.lines().map(|line| {
+        let Some(rest) = line.strip_prefix('#') else {
+            inside &= !line.is_empty();
+            return line;
+        };
+        if rest == format!("[{heading}]") {
+            (inside, found) = (true, true);
+            return rest;
+        }
+        let key = rest.split(' ').next().unwrap_or_default();
+        match inside && rest.starts_with(char::is_alphabetic) && !without.contains(&key) {
+            true => rest,
+            false => line,
+        }
+    });
+    let lines: Vec<_> = lines.collect();
+    assert!(found, "{heading}");
+    lines.join("\n")
 }
 
 fn owned((a, b): (&str, &str)) -> (String, String) {

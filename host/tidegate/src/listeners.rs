@@ -9,14 +9,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tidegate_config::{Config, Errors, Listener as Wanted};
+use tidegate_config::{Config, Errors, ListenAddress, Located};
 use tidegate_http::Server;
 use tidegate_listen::{Address, Caps, Listener, accept, bind};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-
-/// The mode of a Unix socket where none is given: its owner and group.
-const MODE: u32 = 0o660;
 
 /// The listeners that run.
 pub struct Listeners {
@@ -33,6 +30,7 @@ enum Key {
     Any(SocketAddr, String),
     /// Whatever its mode.
     Unix(PathBuf),
+    Systemd(String),
 }
 
 struct Running {
@@ -59,13 +57,16 @@ impl Listeners {
     /// # Errors
     /// Addresses that cannot be bound, each with its place in the file.
     pub fn bind(&self, config: &Config) -> Result<Bound, Errors> {
-        let wanted = config.listeners.iter();
-        let new = wanted.filter(|listener| !self.running.contains_key(&key(listener)));
         let (mut bound, mut errors) = (Vec::new(), Vec::new());
-        for listener in new {
-            match bind(&address(listener)) {
-                Ok(socket) => bound.push((key(listener), socket)),
-                Err(error) => errors.push(config.error(listener.span, error.to_string())),
+        for (key, wanted) in wanted(config) {
+            if self.running.contains_key(&key) {
+                continue;
+            }
+            let socket =
+                address(&wanted).ok_or_else(|| "systemd handed over no such socket".to_owned());
+            match socket.and_then(|address| bind(&address).map_err(|error| error.to_string())) {
+                Ok(socket) => bound.push((key, socket)),
+                Err(error) => errors.push(config.error(wanted.address.span, error)),
             }
         }
         Errors::check(errors)?;
@@ -74,7 +75,7 @@ impl Listeners {
 
     /// Accept on what was bound, stop what is not wanted any more. Open connections go on.
     pub fn commit(&mut self, config: &Config, bound: Bound) {
-        let wanted: HashMap<Key, &Wanted> = config.listeners.iter().map(|l| (key(l), l)).collect();
+        let wanted = wanted(config);
         self.running.retain(|key, running| {
             let stays = wanted.contains_key(key);
             if !stays {
@@ -87,13 +88,19 @@ impl Listeners {
         for (key, running) in &self.running {
             running.caps.set(most, per_address);
             if let Some(listener) = wanted.get(key) {
-                running.name.store(Arc::new(listener.name.as_str().into()));
+                running
+                    .name
+                    .store(Arc::new(listener.listener.name.as_str().into()));
                 set_mode(listener);
             }
         }
         for (key, listener) in bound.0 {
             if let Some(wanted) = wanted.get(&key) {
-                let running = self.start(&wanted.name, listener, Caps::new(most, per_address));
+                let running = self.start(
+                    &wanted.listener.name,
+                    listener,
+                    Caps::new(most, per_address),
+                );
                 self.running.insert(key, running);
             }
         }
@@ -127,31 +134,50 @@ impl Listeners {
     }
 }
 
-fn key(listener: &Wanted) -> Key {
-    match &listener.address {
-        tidegate_config::Address::Unix(path) => Key::Unix(path.clone()),
-        tidegate_config::Address::Socket(socket) if socket.port() == 0 => {
-            Key::Any(*socket, listener.name.clone())
+/// One address of a listener.
+struct Wanted<'a> {
+    listener: &'a tidegate_config::Listener,
+    address: &'a Located<ListenAddress>,
+}
+
+fn wanted(config: &Config) -> HashMap<Key, Wanted<'_>> {
+    let listeners = config.listeners.iter();
+    let addresses = listeners.flat_map(|listener| {
+        let of = listener.addresses.iter();
+        of.map(move |address| Wanted { listener, address })
+    });
+    addresses.map(|wanted| (key(&wanted), wanted)).collect()
+}
+
+fn key(wanted: &Wanted<'_>) -> Key {
+    match &wanted.address.value {
+        ListenAddress::Bind(tidegate_config::Address::Unix(path)) => Key::Unix(path.clone()),
+        ListenAddress::Bind(tidegate_config::Address::Socket(socket)) if socket.port() == 0 => {
+            Key::Any(*socket, wanted.listener.name.clone())
         }
-        tidegate_config::Address::Socket(socket) => Key::Tcp(*socket),
+        ListenAddress::Bind(tidegate_config::Address::Socket(socket)) => Key::Tcp(*socket),
+        ListenAddress::Systemd(name) => Key::Systemd(name.clone()),
     }
 }
 
 /// The mode of a Unix socket that stays may be another now.
-fn set_mode(listener: &Wanted) {
-    if let Address::Unix(path, mode) = address(listener)
+fn set_mode(wanted: &Wanted<'_>) {
+    if let Some(Address::Unix(path, mode)) = address(wanted)
         && let Err(error) = fs::set_permissions(&path, fs::Permissions::from_mode(mode))
     {
         tracing::warn!(path = %path.display(), %error, "cannot change the mode of the socket");
     }
 }
 
-fn address(listener: &Wanted) -> Address {
-    match &listener.address {
-        tidegate_config::Address::Socket(socket) => Address::Tcp(*socket),
-        tidegate_config::Address::Unix(path) => {
-            Address::Unix(path.clone(), listener.mode.unwrap_or(MODE))
+fn address(wanted: &Wanted<'_>) -> Option<Address> {
+    match &wanted.address.value {
+        ListenAddress::Bind(tidegate_config::Address::Socket(socket)) => {
+            Some(Address::Tcp(*socket))
         }
+        ListenAddress::Bind(tidegate_config::Address::Unix(path)) => {
+            Some(Address::Unix(path.clone(), wanted.listener.socket.mode))
+        }
+        ListenAddress::Systemd(_) => None,
     }
 }
 
