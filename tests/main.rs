@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod hostile;
 mod http;
 mod plugin;
 mod process;

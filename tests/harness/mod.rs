@@ -12,6 +12,7 @@
 //! started ends with the test.
 
 mod client;
+pub mod frames;
 mod log;
 mod message;
 mod metrics;
@@ -25,6 +26,7 @@ pub mod websocket;
 mod wire;
 
 pub use client::Client;
+pub use frames::{Frames, Outcome};
 pub use log::Line;
 pub use message::{Body, Request, Response, get, post, request, streamed, with_header};
 pub use origin::{Origin, Seen, black_hole, refusing_address};

@@ -148,6 +148,11 @@ impl Origin {
         self.state.seen.lock().unwrap().clone()
     }
 
+    /// Forgets the requests that have arrived.
+    pub fn forget(&self) {
+        self.state.seen.lock().unwrap().clear();
+    }
+
     /// Connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)

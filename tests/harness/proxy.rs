@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::log::{Line, Lines};
 use super::metrics;
 use super::program;
-use super::{Client, Request, Response, Wire, get, until};
+use super::{Client, Frames, Request, Response, Wire, get, until};
 
 /// A running proxy, which is killed when it is dropped. A test that fails shows what it wrote.
 #[derive(Debug)]
@@ -118,6 +118,11 @@ impl Proxy {
     /// A new connection for HTTP/2.
     pub async fn h2_client(&self) -> Client {
         Client::h2(&self.address).await
+    }
+
+    /// A new connection for frames of HTTP/2.
+    pub async fn frames(&self) -> Frames {
+        Frames::open(self.wire().await, &[]).await
     }
 
     /// A new connection for bytes.

@@ -45,6 +45,12 @@ impl Wire {
         .await;
     }
 
+    /// As [`Wire::send`]; false where the other side has closed.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let sent = self.stream.write_all(bytes.as_ref());
+        soon("the proxy to take bytes", sent).await.is_ok()
+    }
+
     /// The next response, to any method but `HEAD`; also 1xx.
     pub async fn response(&mut self) -> Response {
         soon("a response", self.read_response(true)).await
@@ -163,6 +169,16 @@ impl Wire {
             self.must_read_more().await;
         }
         self.came.drain(..length).collect()
+    }
+
+    /// So many bytes, or `None` where the connection ends before them.
+    pub(super) async fn take_or_end(&mut self, length: usize) -> Option<Bytes> {
+        while self.came.len() < length {
+            if !self.read_more().await {
+                return None;
+            }
+        }
+        Some(self.came.drain(..length).collect())
     }
 
     async fn must_read_more(&mut self) {

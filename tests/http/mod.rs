@@ -14,5 +14,4 @@ mod listeners;
 mod messages;
 mod paths;
 mod routing;
-mod safe_edge;
 mod timeouts;

@@ -52,6 +52,11 @@ pub struct Limits {
     /// that the proxy has not yet done with. A client with more loses its connection.
     #[serde(with = "Whole::<1, 65_536>")]
     pub h2_resets: u32,
+    /// HTTP/2 frames that ask for nothing (SETTINGS, PING, PRIORITY, WINDOW_UPDATE, RST_STREAM, unknown ones) that a
+    /// client may send on one connection. Each frame of a response allows four more, and ten seconds all of them
+    /// again. A client that sends more loses its connection.
+    #[serde(with = "Whole::<100, 1_000_000>")]
+    pub h2_control_frames: u32,
     /// Time for all that comes before the first request: PROXY protocol header and TLS handshake together.
     #[serde(with = "Text::<Duration>")]
     pub handshake_timeout: Duration,
@@ -82,6 +87,7 @@ impl Default for Limits {
             connections_per_address: 1000,
             h2_streams: 100,
             h2_resets: 128,
+            h2_control_frames: 1000,
             handshake_timeout: Duration::from_secs(10),
             handshakes: 1000,
             client_hello_bytes: 16 * KIB,

@@ -1,8 +1,10 @@
 //! What a connection and a request carry along.
 
+use crate::abuse::Refusal;
 use crate::body_clock::BodyClock;
 use crate::connect::ProxiedFor;
 use crate::error_pages::ErrorPages;
+use crate::guard::Guard;
 use crate::handshake::ClientFields;
 use crate::interpose::Back;
 use crate::io::HeadClock;
@@ -46,6 +48,8 @@ pub struct Connection {
     pub(crate) client_fields: ClientFields,
     /// Tells the connection's IO when a head is being awaited.
     pub(crate) clock: Arc<HeadClock>,
+    /// Counts what the client does that is refused.
+    pub(crate) guard: Arc<Guard>,
 }
 
 /// What a request carries from phase to phase.
@@ -144,6 +148,13 @@ impl Context {
     pub(crate) fn error_pages(&self) -> &ErrorPages {
         let route = self.route.as_ref();
         route.map_or(&self.state.error_pages, |route| &route.error_pages)
+    }
+
+    /// Count the request as one that is refused.
+    pub(crate) fn count_refused(&self, reason: Refusal) {
+        if let Some(connection) = &self.connection {
+            connection.guard.refused(reason);
+        }
     }
 
     /// The facts, to be completed while nobody else has them.

@@ -5,7 +5,12 @@
 //! is idle (Pingora's own streams keep 87 KiB each). A head has a deadline as a whole: Pingora's read
 //! timeout starts anew with every byte, so a client could send one a minute for ever. And a client that
 //! does not read is not waited for longer than the write timeout, in any protocol.
+//!
+//! What passes is looked at ([`HeadScan`], [`FrameScan`]), and ends the connection if it is hostile.
 
+use crate::abuse::{Cut, Refusal};
+use crate::frame_scan::{ENHANCE_YOUR_CALM_FRAME, FrameScan, Said};
+use crate::guard::Guard;
 use crate::head_scan::HeadScan;
 use crate::takeable::Takeable;
 use async_trait::async_trait;
@@ -25,18 +30,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
+use tidegate_chain::HeadLimits;
 use tidegate_listen::Stream;
 use tidegate_listen::tls::Alpn;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
-
-/// The answer to a head that is not read any further.
-const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-content-type: text/plain; charset=utf-8\r\n\
-content-length: 34\r\n\
-connection: close\r\n\
-\r\n\
-400 the request head is not valid\n";
 
 /// How long, and for how many bytes, a client may go on sending after the last response.
 const LINGER: Duration = Duration::from_secs(2);
@@ -76,7 +74,8 @@ pub(crate) struct Io {
     gathered: Vec<u8>,
     stall: Stall,
     deadline: HeadDeadline,
-    scan: HeadScan,
+    scan: Scan,
+    guard: Arc<Guard>,
     protocol: Protocol,
     socket: Arc<SocketDigest>,
     since: SystemTime,
@@ -101,17 +100,30 @@ impl Protocol {
     }
 }
 
+/// Looks at the bytes of a protocol.
+enum Scan {
+    Messages(HeadScan),
+    Frames(FrameScan),
+}
+
 /// How long the client has not read what we write.
 struct Stall {
+    guard: Arc<Guard>,
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// The times that a connection's bytes are held to.
+/// What a connection's bytes are held to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadlines {
-    pub(crate) head: Duration,
-    pub(crate) write: Duration,
+pub(crate) struct Bounds {
+    /// Time for a head.
+    pub(crate) head_time: Duration,
+    /// Time for a write.
+    pub(crate) write_time: Duration,
+    /// Of HTTP/1 heads.
+    pub(crate) head: HeadLimits,
+    /// Frames of HTTP/2 that ask for nothing.
+    pub(crate) control_frames: u32,
 }
 
 struct HeadDeadline {
@@ -130,7 +142,8 @@ impl Io {
         first: Bytes,
         protocol: Protocol,
         clock: Arc<HeadClock>,
-        deadlines: Deadlines,
+        bounds: &Bounds,
+        guard: Arc<Guard>,
     ) -> Io {
         let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // Never set before: it is new.
@@ -140,17 +153,22 @@ impl Io {
             first,
             gathered: Vec::new(),
             stall: Stall {
-                timeout: deadlines.write,
+                guard: guard.clone(),
+                timeout: bounds.write_time,
                 timer: None,
             },
             deadline: HeadDeadline {
                 head: clock.now(),
                 clock,
-                timeout: deadlines.head,
+                timeout: bounds.head_time,
                 begun: Some(Instant::now()),
                 timer: None,
             },
-            scan: HeadScan::default(),
+            scan: match protocol {
+                Protocol::Http1 => Scan::Messages(HeadScan::new(&bounds.head)),
+                Protocol::Http2 => Scan::Frames(FrameScan::new(bounds.control_frames)),
+            },
+            guard,
             protocol,
             socket: Arc::new(socket),
             since: SystemTime::now(),
@@ -167,6 +185,53 @@ impl Io {
     /// the next reads, and then the end.
     pub(crate) fn take(&self) -> Option<Stream> {
         self.stream.take()
+    }
+
+    /// Look at what the client sent.
+    ///
+    /// # Errors
+    /// The connection ends here. The client knows, unless its request has been handed on: then Pingora gets
+    /// this error in the middle of a body, and it becomes a response there.
+    fn scan_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let number = self.deadline.clock.now();
+        match &mut self.scan {
+            Scan::Messages(scan) => {
+                let Err(refusal) = scan.read(number, bytes) else {
+                    return Ok(());
+                };
+                if number & 1 == 0 {
+                    self.stream.write_last_now(refusal_text(refusal).as_bytes());
+                }
+                self.guard.refused(refusal);
+            }
+            Scan::Frames(scan) => {
+                let cut = match scan.read(bytes) {
+                    Err(cut) => cut,
+                    Ok(()) if self.guard.has_too_many_streams() => Cut::H2Resets,
+                    Ok(()) => return Ok(()),
+                };
+                self.stream.write_last_now(ENHANCE_YOUR_CALM_FRAME);
+                self.guard.cut(cut);
+            }
+        }
+        let text = "the client sent what is refused";
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    }
+
+    /// Look at what is sent to the client: what Pingora and its libraries refuse, they tell nobody else.
+    fn scan_written(&mut self, bytes: &[u8]) {
+        match &mut self.scan {
+            Scan::Messages(_) if self.deadline.clock.now() & 1 == 1 => {}
+            // Before a head is handed on, its parser is the only one that writes.
+            Scan::Messages(_) if bytes.starts_with(b"HTTP/1.") => {
+                self.guard.refused(Refusal::Malformed);
+            }
+            Scan::Messages(_) => {}
+            Scan::Frames(scan) => scan.written(bytes, |said| match said {
+                Said::Cut(cut) => self.guard.cut(cut),
+                Said::Refused(refusal) => self.guard.refused(refusal),
+            }),
+        }
     }
 
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -221,6 +286,7 @@ impl Stall {
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
         timer.as_mut().poll(cx).map(|()| {
+            self.guard.cut(Cut::WriteTimeout);
             let text = "the client did not read in time";
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         })
@@ -272,27 +338,22 @@ impl AsyncRead for Io {
         } else {
             end_where_it_was_not_announced(Pin::new(&mut this.stream).poll_read(cx, buffer))
         };
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        if let Err(error) = this.scan_read(bytes) {
+            return Poll::Ready(Err(error));
+        }
         if this.protocol == Protocol::Http2 {
             return answer;
-        }
-        let bytes = buffer.filled().get(before..).unwrap_or_default();
-        let head = this.deadline.clock.now();
-        if head & 1 == 0 && !this.scan.accepts(head, bytes) {
-            // Pingora would read on, or see another request than was sent.
-            this.stream.write_last_now(BAD_REQUEST);
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the request head is not valid",
-            )));
         }
         match this
             .deadline
             .poll(cx, !bytes.is_empty(), answer.is_pending())
         {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the request head did not come in time",
-            ))),
+            Poll::Ready(()) => {
+                this.guard.cut(Cut::HeaderTimeout);
+                let text = "the request head did not come in time";
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
+            }
             Poll::Pending => answer,
         }
     }
@@ -305,16 +366,17 @@ impl AsyncWrite for Io {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.gathered.len() + bytes.len() <= GATHER {
-            this.gathered.extend_from_slice(bytes);
-            return Poll::Ready(Ok(bytes.len()));
+        if this.gathered.len() + bytes.len() > GATHER {
+            ready!(this.poll_write_out(cx))?;
         }
-        ready!(this.poll_write_out(cx))?;
-        if bytes.len() < GATHER {
+        let taken = if bytes.len() < GATHER {
             this.gathered.extend_from_slice(bytes);
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        this.stall.poll_write(&mut this.stream, cx, bytes)
+            bytes.len()
+        } else {
+            ready!(this.stall.poll_write(&mut this.stream, cx, bytes))?
+        };
+        this.scan_written(bytes.get(..taken).unwrap_or_default());
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -393,6 +455,28 @@ impl Linger {
             }
         }
     }
+}
+
+/// The answer to a message that is not read any further.
+fn refusal_text(refusal: Refusal) -> String {
+    let (status, text) = match refusal {
+        Refusal::UriBytes => ("414 URI Too Long", "414 request target too long"),
+        Refusal::HeaderBytes => (
+            "431 Request Header Fields Too Large",
+            "431 header fields too large",
+        ),
+        Refusal::HeaderCount => (
+            "431 Request Header Fields Too Large",
+            "431 too many header fields",
+        ),
+        Refusal::Framing => ("400 Bad Request", "400 the end of the body is in doubt"),
+        _ => ("400 Bad Request", "400 the request is not valid"),
+    };
+    let length = text.len() + 1;
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{text}\n"
+    )
 }
 
 impl UniqueID for Io {

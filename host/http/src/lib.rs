@@ -18,14 +18,18 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod abuse;
 mod access_log;
 mod attribute_metrics;
 mod body_clock;
+mod chunk_scan;
 mod client;
 mod connect;
 mod context;
 mod echo;
 mod error_pages;
+mod frame_scan;
+mod guard;
 mod handshake;
 mod head;
 mod head_scan;

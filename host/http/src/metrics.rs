@@ -1,10 +1,12 @@
 //! The data path's metrics. Handles are resolved when a state is built; a request only adds.
 
+use crate::abuse::{Cut, Refusal};
 use crate::connect::ConnectError;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Metrics of routes, upstreams and listeners.
@@ -21,7 +23,16 @@ pub struct Metrics {
     handshakes: IntCounterVec,
     tunnels: IntGaugeVec,
     tunnel_bytes: IntCounterVec,
+    abuse: Arc<AbuseMetrics>,
     without_route: RouteMetrics,
+}
+
+/// What is refused or cut, by reason.
+#[derive(Debug)]
+pub(crate) struct AbuseMetrics {
+    /// In the order of [`Refusal::ALL`].
+    refused: [IntCounter; Refusal::ALL.len()],
+    cut: IntCounterVec,
 }
 
 /// Metrics of one route.
@@ -121,6 +132,18 @@ impl Metrics {
             ),
             tunnels,
             tunnel_bytes,
+            abuse: Arc::new(AbuseMetrics::new(
+                &counter(
+                    "tidegate_requests_refused_total",
+                    "Requests that were refused before they were routed.",
+                    &["reason"],
+                )?,
+                counter(
+                    "tidegate_connections_cut_total",
+                    "Connections, and streams of HTTP/2 on which a body or a reader stalled, that were ended.",
+                    &["listener", "reason"],
+                )?,
+            )),
             requests,
             seconds,
             attempts: counter(
@@ -179,6 +202,10 @@ impl Metrics {
         self.handshakes.with_label_values(&labels).inc();
     }
 
+    pub(crate) fn abuse(&self) -> &Arc<AbuseMetrics> {
+        &self.abuse
+    }
+
     pub(crate) fn upstream(&self, name: &str) -> UpstreamMetrics {
         UpstreamMetrics {
             answered: self.attempts.with_label_values(&[name, "ok"]),
@@ -216,6 +243,27 @@ impl TunnelMetrics {
             received: bytes.with_label_values(&[route, "received"]),
             sent: bytes.with_label_values(&[route, "sent"]),
         }
+    }
+}
+
+impl AbuseMetrics {
+    fn new(refused: &IntCounterVec, cut: IntCounterVec) -> AbuseMetrics {
+        AbuseMetrics {
+            refused: Refusal::ALL.map(|reason| refused.with_label_values(&[reason.label()])),
+            cut,
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: Refusal) {
+        if let Some(counter) = self.refused.get(reason as usize) {
+            counter.inc();
+        }
+    }
+
+    pub(crate) fn cut(&self, listener: &str, reason: Cut) {
+        self.cut
+            .with_label_values(&[listener, reason.label()])
+            .inc();
     }
 }
 

@@ -1,9 +1,11 @@
 //! From an accepted connection to Pingora: find out what it speaks, then let it be served to its end.
 
+use crate::abuse::Cut;
 use crate::body_clock::BodyClock;
 use crate::context::{BODY, CONNECTION, Connection};
+use crate::guard::Guard;
 use crate::handshake;
-use crate::io::{Deadlines, HeadClock, Io, Protocol};
+use crate::io::{Bounds, HeadClock, Io, Protocol};
 use crate::metrics::ListenerMetrics;
 use crate::state::{Limits, State};
 use crate::{Metrics, context, tunnel};
@@ -30,8 +32,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Windows of an h2 connection: the default of 64 KiB makes uploads slow over distance.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// Bounds of what a client can make an h2 connection do for nothing.
-const RESETS_MAX: usize = 128;
+/// What is kept of an h2 response while its client does not read: the library's default of 400 KiB for each
+/// stream is much for one that opens a hundred.
+const SEND_BUFFER: usize = 64 * 1024;
 /// How often Pingora asks for a peer at most; an upstream's `attempts` decides.
 const ATTEMPTS_MAX: usize = 16;
 
@@ -91,6 +94,12 @@ where
         let limits = self.state.load().limits.clone();
         let tidegate_listen::Connection { stream, peer, slot } = connection;
         let mut stop = self.stop.clone();
+        let streams = limits.h2_streams as usize + limits.h2_resets;
+        let guard = Arc::new(Guard::new(
+            self.metrics.abuse().clone(),
+            listener.clone(),
+            streams,
+        ));
         let shaken = tokio::select! {
             shaken = self.shake_hands(&listener, stream, &limits) => shaken,
             // A connection that has said nothing yet has nothing to finish.
@@ -101,7 +110,7 @@ where
         };
         let sniffed = tokio::select! {
             sniffed = sniff(&mut stream) => sniffed,
-            () = tokio::time::sleep(limits.header_timeout) => return,
+            () = tokio::time::sleep(limits.header_timeout) => return guard.cut(Cut::HeaderTimeout),
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Ok((protocol, first)) = sniffed else {
@@ -118,15 +127,26 @@ where
         let attributes = tls.as_ref().map(handshake::attributes);
         let clock = Arc::new(HeadClock::default());
         let local = stream.local_address();
-        let deadlines = Deadlines {
-            head: limits.header_timeout,
-            write: limits.write_timeout,
+        let bounds = Bounds {
+            head_time: limits.header_timeout,
+            write_time: limits.write_timeout,
+            head: limits.request.head,
+            control_frames: limits.h2_control_frames,
         };
-        let io = Io::new(stream, peer, first, protocol, clock.clone(), deadlines);
+        let io = Io::new(
+            stream,
+            peer,
+            first,
+            protocol,
+            clock.clone(),
+            &bounds,
+            guard.clone(),
+        );
         let app = Arc::new(App {
             proxy: self.proxy.clone(),
             options: options(&limits),
             h2_streams: limits.h2_streams,
+            h2_resets: limits.h2_resets,
             head_bytes: u32::try_from(limits.request.head.bytes).unwrap_or(u32::MAX),
             read_timeout: limits.read_timeout,
             connection: Arc::new(Connection {
@@ -138,6 +158,7 @@ where
                 attributes: attributes.unwrap_or_default().into(),
                 client_fields: client_fields.unwrap_or_default(),
                 clock,
+                guard,
             }),
         });
         ServerApp::process_new(&app, Box::new(io), &self.stop).await;
@@ -197,6 +218,7 @@ struct App<P> {
     connection: Arc<Connection>,
     options: HttpServerOptions,
     h2_streams: u32,
+    h2_resets: usize,
     head_bytes: u32,
     read_timeout: Duration,
 }
@@ -223,13 +245,14 @@ where
             self.connection.clock.request_is_done();
             return reused;
         }
+        let _served = self.connection.guard.stream();
         let clock = Arc::new(BodyClock::default());
         tokio::select! {
             biased;
             served = BODY.scope(clock.clone(), served) => served,
             // Dropping the request resets its stream.
             () = clock.stalled(self.read_timeout) => {
-                tracing::debug!(peer = ?self.connection.peer, "a request body stalled");
+                self.connection.guard.cut_stream(Cut::BodyTimeout);
                 None
             }
         }
@@ -242,8 +265,9 @@ where
             .max_header_list_size(self.head_bytes)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_pending_accept_reset_streams(RESETS_MAX)
-            .max_local_error_reset_streams(Some(RESETS_MAX))
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_pending_accept_reset_streams(self.h2_resets)
+            .max_local_error_reset_streams(Some(self.h2_resets))
             .enable_connect_protocol();
         Some(options)
     }

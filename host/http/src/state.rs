@@ -77,6 +77,10 @@ pub struct Limits {
     pub read_timeout: Duration,
     /// Of one write to the client.
     pub write_timeout: Duration,
+    /// Of one h2 connection: streams that were reset and are not yet done with.
+    pub h2_resets: usize,
+    /// Of one h2 connection: frames that ask for nothing, ahead of what the client is sent.
+    pub h2_control_frames: u32,
     /// On one connection.
     pub requests_per_connection: u32,
     /// Concurrent, on one h2 connection.

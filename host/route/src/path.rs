@@ -29,6 +29,13 @@ pub enum PathError {
         /// Where it stands.
         at: usize,
     },
+    /// The beginning of an overlong form of UTF-8, such as `%C0%AE` for a dot (RFC 3629 §3): some upstreams
+    /// decode it.
+    #[error("the escapes at offset {at} are an overlong form of UTF-8")]
+    Overlong {
+        /// Where the first one stands.
+        at: usize,
+    },
     /// A `?`: the query is no part of the path.
     #[error("`?` at offset {at} begins a query, which is no part of the path")]
     Query {
@@ -82,7 +89,11 @@ pub(crate) fn normalize_escapes(path: &str) -> Result<Cow<'_, str>, PathError> {
     while let Some((at, c)) = chars.next() {
         match c {
             '%' => {
-                push_byte(&mut out, escaped_byte(path, at)?);
+                let byte = escaped_byte(path, at)?;
+                if is_overlong(byte, path, at + 3) {
+                    return Err(PathError::Overlong { at });
+                }
+                push_byte(&mut out, byte);
                 // The two digits.
                 chars.nth(1);
             }
@@ -131,6 +142,18 @@ const fn is_delimiter(byte: u8) -> bool {
 /// RFC 3986 §2.3.
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Whether this byte begins an overlong form of UTF-8 with the escape at this offset, if there is one.
+fn is_overlong(first: u8, path: &str, next: usize) -> bool {
+    let least = match first {
+        0xc0 | 0xc1 => 0xc0,
+        0xe0 => 0xa0,
+        0xf0 => 0x90,
+        _ => return false,
+    };
+    let is_escape = path.as_bytes().get(next) == Some(&b'%');
+    is_escape && escaped_byte(path, next).is_ok_and(|second| (0x80..least).contains(&second))
 }
 
 /// The byte that the escape at this offset stands for.
@@ -237,6 +260,11 @@ mod tests {
         assert_eq!(normal("/%c3%a9%3a"), "/%C3%A9%3A");
         assert_eq!(normal("/é"), "/%C3%A9");
         assert_eq!(normal("/a|b[0]"), "/a%7Cb%5B0%5D");
+        assert_eq!(
+            normal("/%c0a%c1%e0%a0%80%f0"),
+            "/%C0a%C1%E0%A0%80%F0",
+            "some other encoding"
+        );
         assert_eq!(normal("/%2561"), "/%2561", "decoded once only");
     }
 
@@ -286,6 +314,10 @@ mod tests {
             ("/%+1", PathError::Escape { at: 1 }),
             ("/%é", PathError::Escape { at: 1 }),
             ("/a?b", PathError::Query { at: 2 }),
+            ("/%c0%ae/", PathError::Overlong { at: 1 }),
+            ("/a%C1%9C", PathError::Overlong { at: 2 }),
+            ("/%e0%80%af", PathError::Overlong { at: 1 }),
+            ("/%F0%8f%80%af", PathError::Overlong { at: 1 }),
             ("/a#b", PathError::Fragment { at: 2 }),
         ] {
             assert_eq!(normalize_path(path), Err(error), "{path:?}");

@@ -330,6 +330,8 @@ fn limits(limits: &config::Limits) -> Limits {
         idle_timeout: limits.idle_timeout,
         read_timeout: limits.read_timeout,
         write_timeout: limits.write_timeout,
+        h2_resets: size(limits.h2_resets.into()),
+        h2_control_frames: limits.h2_control_frames,
         requests_per_connection: limits.requests_per_connection,
         h2_streams: limits.h2_streams,
         tunnel_idle_timeout: std::time::Duration::from_secs(24 * 3600),

@@ -1,12 +1,14 @@
 //! The head is there: refuse what is not safe to forward, bring host and path to one form, set the
 //! connection's deadlines.
 
+use crate::abuse::Refusal;
 use crate::client;
 use crate::context::Context;
 use crate::state::{Limits, RequestLimits};
 use crate::tunnel::is_extended_connect;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Method, StatusCode, Version, header};
+use pingora::Error;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::borrow::Cow;
@@ -41,7 +43,7 @@ pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> 
     set_deadlines(session, &context.state.limits);
     identify(session.req_header_mut(), context);
     let checked = check(session.req_header_mut(), context);
-    checked.map_err(|(status, reason)| super::failure::refuse(context, status, reason))
+    checked.map_err(|refused| refused.end(context))
 }
 
 fn set_deadlines(session: &mut Session, limits: &Limits) {
@@ -94,18 +96,43 @@ fn is_request_id(id: &str) -> bool {
         })
 }
 
-type Refusal = (StatusCode, &'static str);
+/// A request that goes no further.
+pub(super) struct Refused {
+    status: StatusCode,
+    reason: Refusal,
+    text: &'static str,
+}
 
-fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal> {
+impl Refused {
+    /// Count it; the error gets the answer.
+    pub(super) fn end(self, context: &mut Context) -> Box<Error> {
+        context.count_refused(self.reason);
+        super::failure::refuse(context, self.status, self.text)
+    }
+}
+
+const fn refused(status: StatusCode, reason: Refusal, text: &'static str) -> Refused {
+    Refused {
+        status,
+        reason,
+        text,
+    }
+}
+
+const fn bad(reason: Refusal, text: &'static str) -> Refused {
+    refused(StatusCode::BAD_REQUEST, reason, text)
+}
+
+fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refused> {
     if head.method == Method::CONNECT {
         // To be asked for a connection to anywhere is for forward proxies.
-        return Err((StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served"));
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        return Err(refused(status, Refusal::Method, "CONNECT is not served"));
     }
     check_size(head, context.limits())?;
-    let bad = |reason| (StatusCode::BAD_REQUEST, reason);
     check_framing(head)?;
     if !is_path_or_url(head.raw_path()) {
-        return Err(bad("the request target is not valid"));
+        return Err(bad(Refusal::Target, "the request target is not valid"));
     }
     context.facts_mut().host = host(head)?;
     check_connection(context)?;
@@ -113,13 +140,13 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
     // plugins and the upstream alike.
     if let Some(authority) = head.uri.authority().map(|a| a.as_str().to_owned()) {
         head.insert_header(header::HOST, authority)
-            .map_err(|_| bad("the host is not valid"))?;
+            .map_err(|_| bad(Refusal::Host, "the host is not valid"))?;
     }
     if !head.raw_path_is_utf8() {
-        return Err(bad("the path is not valid"));
+        return Err(bad(Refusal::Target, "the path is not valid"));
     }
     let path = tidegate_route::normalize_path(head.uri.path())
-        .map_err(|_| bad("the path is not valid"))?;
+        .map_err(|_| bad(Refusal::Target, "the path is not valid"))?;
     // Also without a change in the path: the target may have come in absolute form.
     let changed = matches!(path, Cow::Owned(_)) || head.uri.authority().is_some();
     if changed || head.raw_path().first() != Some(&b'/') {
@@ -127,7 +154,8 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
             Some(query) => format!("{path}?{query}"),
             None => path.into_owned(),
         };
-        let target = PathAndQuery::try_from(target).map_err(|_| bad("the path is not valid"))?;
+        let target = PathAndQuery::try_from(target)
+            .map_err(|_| bad(Refusal::Target, "the path is not valid"))?;
         head.set_uri(Uri::from(target));
     }
     Ok(())
@@ -135,31 +163,35 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refusal>
 
 /// Whether the host may be asked for on this connection: the name that TLS began with may have other
 /// settings, and another certificate.
-fn check_connection(context: &Context) -> Result<(), Refusal> {
+fn check_connection(context: &Context) -> Result<(), Refused> {
     let connection = context.connection.as_ref();
     let tls = connection.and_then(|connection| connection.tls.as_ref());
     if tls.is_none_or(|tls| tls.may_ask_for(&context.facts.host)) {
         return Ok(());
     }
-    let reason = "the host is not served on this connection";
-    Err((StatusCode::MISDIRECTED_REQUEST, reason))
+    let text = "the host is not served on this connection";
+    let status = StatusCode::MISDIRECTED_REQUEST;
+    Err(refused(status, Refusal::Misdirected, text))
 }
 
 /// Refuse a head that is larger than is allowed.
-pub(super) fn check_size(head: &RequestHeader, limits: &RequestLimits) -> Result<(), Refusal> {
+pub(super) fn check_size(head: &RequestHeader, limits: &RequestLimits) -> Result<(), Refused> {
     if head.raw_path().len() > limits.uri_bytes {
-        return Err((StatusCode::URI_TOO_LONG, "request target too long"));
+        let (status, text) = (StatusCode::URI_TOO_LONG, "request target too long");
+        return Err(refused(status, Refusal::UriBytes, text));
     }
     let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     if head.headers.len() > limits.head.count {
-        return Err((too_large, "too many header fields"));
+        let text = "too many header fields";
+        return Err(refused(too_large, Refusal::HeaderCount, text));
     }
     // As they stand in HTTP/1.1: `name: value` and a line end, and the request line.
     let fields = head.headers.iter();
     let bytes: usize = fields.map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
     let line = head.method.as_str().len() + head.raw_path().len() + " HTTP/1.1\r\n ".len();
     if bytes + line > limits.head.bytes {
-        return Err((too_large, "header fields too large"));
+        let text = "header fields too large";
+        return Err(refused(too_large, Refusal::HeaderBytes, text));
     }
     Ok(())
 }
@@ -167,17 +199,17 @@ pub(super) fn check_size(head: &RequestHeader, limits: &RequestLimits) -> Result
 /// Whether the body's end is beyond doubt, for us and for whoever reads the request next. Bodies are
 /// framed by one `chunked` (any other coding would have to be undone, which we do not: RFC 9112 §6.1
 /// asks for 501 then) or by one length in digits (a list of equal ones may be refused, §6.3).
-fn check_framing(head: &RequestHeader) -> Result<(), Refusal> {
+fn check_framing(head: &RequestHeader) -> Result<(), Refused> {
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
     if !codings.next().is_none_or(chunked) || codings.next().is_some() {
-        let reason = "transfer coding not supported";
-        return Err((StatusCode::NOT_IMPLEMENTED, reason));
+        let text = "transfer coding not supported";
+        return Err(refused(StatusCode::NOT_IMPLEMENTED, Refusal::Framing, text));
     }
     let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
     let digits = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
     if !lengths.next().is_none_or(digits) || lengths.next().is_some() {
-        return Err((StatusCode::BAD_REQUEST, "the content-length is not valid"));
+        return Err(bad(Refusal::Framing, "the content-length is not valid"));
     }
     Ok(())
 }
@@ -194,29 +226,33 @@ fn is_path_or_url(target: &[u8]) -> bool {
 
 /// The host asked for. HTTP/1.1 requires the field (RFC 9112 §3.2); HTTP/2 has a pseudo-field, which
 /// must agree with it.
-fn host(head: &RequestHeader) -> Result<Box<str>, Refusal> {
-    let bad = |reason| (StatusCode::BAD_REQUEST, reason);
+fn host(head: &RequestHeader) -> Result<Box<str>, Refused> {
     let mut fields = head.headers.get_all(header::HOST).iter();
     let field = fields.next();
     if fields.next().is_some() {
-        return Err(bad("more than one host"));
+        return Err(bad(Refusal::Host, "more than one host"));
     }
     let field = field
-        .map(|value| value.to_str().map_err(|_| bad("the host is not valid")))
+        .map(|value| {
+            value
+                .to_str()
+                .map_err(|_| bad(Refusal::Host, "the host is not valid"))
+        })
         .transpose()?;
     let authority = head.uri.authority().map(|authority| authority.as_str());
-    let parse = |text| tidegate_route::host(text).map_err(|_| bad("the host is not valid"));
+    let parse =
+        |text| tidegate_route::host(text).map_err(|_| bad(Refusal::Host, "the host is not valid"));
     let host = match (authority, field) {
         (Some(authority), Some(field)) => {
             let host = parse(authority)?;
             if host != parse(field)? {
-                return Err(bad("the host and the authority differ"));
+                return Err(bad(Refusal::Host, "the host and the authority differ"));
             }
             host
         }
         (Some(text), None) | (None, Some(text)) => parse(text)?,
         (None, None) if head.version == Version::HTTP_10 => Cow::Borrowed(""),
-        (None, None) => return Err(bad("no host")),
+        (None, None) => return Err(bad(Refusal::Host, "no host")),
     };
     Ok(host.into())
 }

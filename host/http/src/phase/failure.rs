@@ -1,5 +1,6 @@
 //! Errors become responses, here and nowhere else.
 
+use crate::abuse::Cut;
 use crate::connect::ConnectError;
 use crate::context::{Context, Instead};
 use crate::interpose::Interposed;
@@ -7,6 +8,7 @@ use crate::respond;
 use http::StatusCode;
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType};
+use std::io;
 
 /// A request that is refused, as an error that ends up in [`run`].
 pub(crate) fn refuse(
@@ -24,6 +26,7 @@ pub async fn run(session: &mut Session, error: &Error, context: &mut Context) ->
     context.give_back(session);
     context.take_verdict();
     Interposed::remove(session, context);
+    count_stall(session, error, context);
     let instead = context.instead.take();
     let status = match &instead {
         Some(Instead::Reply(reply)) => reply.status.as_u16(),
@@ -67,9 +70,34 @@ fn status_of(error: &Error) -> u16 {
         (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout) => 504,
         (ErrorSource::Upstream, _) => 502,
         (ErrorSource::Downstream, ReadTimedout) => 408,
+        (ErrorSource::Downstream, ReadError) if is_refused(error) => 400,
         (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed | WriteTimedout) => 0,
         (ErrorSource::Downstream, _) => 400,
         _ => 500,
+    }
+}
+
+/// Whether the connection's bytes were refused in the middle of a body.
+fn is_refused(error: &Error) -> bool {
+    let cause = error.cause.as_ref();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
+}
+
+/// Count a client that does not send its body, or does not read its response.
+fn count_stall(session: &Session, error: &Error, context: &Context) {
+    let Some(connection) = &context.connection else {
+        return;
+    };
+    let cut = match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Cut::BodyTimeout,
+        (ErrorSource::Downstream, ErrorType::WriteTimedout) => Cut::WriteTimeout,
+        _ => return,
+    };
+    if session.is_http2() {
+        connection.guard.cut_stream(cut);
+    } else {
+        connection.guard.cut(cut);
     }
 }
 

@@ -132,7 +132,7 @@ async fn run_plugins(
 /// anything is done for it.
 fn check_limits(session: &Session, context: &mut Context) -> pingora::Result<()> {
     let checked = accept::check_size(session.req_header(), context.limits());
-    checked.map_err(|(status, reason)| failure::refuse(context, status, reason))?;
+    checked.map_err(|refused| refused.end(context))?;
     let length = session.req_header().headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     request_body::check(length.unwrap_or(0), context)

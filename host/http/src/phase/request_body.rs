@@ -1,6 +1,7 @@
 //! The request's body: counted, held back while a plugin wants to see it before the head goes on, and taken
 //! through the plugins that want to see it as it comes.
 
+use crate::abuse::Refusal;
 use crate::context::{Context, Instead};
 use crate::interpose::{Held, Interposed};
 use crate::plugins::{Plugins, Shared, unless_gone};
@@ -181,6 +182,7 @@ pub(crate) fn check(bytes: u64, context: &mut Context) -> pingora::Result<()> {
     let most = context.limits().body_bytes;
     if most != 0 && bytes > most {
         let status = StatusCode::PAYLOAD_TOO_LARGE;
+        context.count_refused(Refusal::BodyBytes);
         return Err(super::failure::refuse(
             context,
             status,

@@ -1,0 +1,89 @@
+//! Why requests are refused and connections are cut.
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Bytes that are no request, or that two servers could read in two ways.
+    Malformed,
+    /// A body whose end is in doubt.
+    Framing,
+    /// No host, more than one, or none that there can be.
+    Host,
+    /// A host that is not served on this connection of TLS.
+    Misdirected,
+    /// A target that is no path.
+    Target,
+    /// A target longer than `limits.uri_bytes`.
+    UriBytes,
+    /// More fields than `limits.header_count`.
+    HeaderCount,
+    /// A head larger than `limits.header_bytes`.
+    HeaderBytes,
+    /// A body larger than `limits.body_bytes`.
+    BodyBytes,
+    /// `CONNECT`.
+    Method,
+}
+
+impl Refusal {
+    /// All of them, in the order of their discriminants.
+    pub(crate) const ALL: [Refusal; 10] = [
+        Refusal::Malformed,
+        Refusal::Framing,
+        Refusal::Host,
+        Refusal::Misdirected,
+        Refusal::Target,
+        Refusal::UriBytes,
+        Refusal::HeaderCount,
+        Refusal::HeaderBytes,
+        Refusal::BodyBytes,
+        Refusal::Method,
+    ];
+
+    /// As metrics have it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Refusal::Malformed => "malformed",
+            Refusal::Framing => "framing",
+            Refusal::Host => "host",
+            Refusal::Misdirected => "misdirected",
+            Refusal::Target => "target",
+            Refusal::UriBytes => "uri-bytes",
+            Refusal::HeaderCount => "header-count",
+            Refusal::HeaderBytes => "header-bytes",
+            Refusal::BodyBytes => "body-bytes",
+            Refusal::Method => "method",
+        }
+    }
+}
+
+/// Why a connection, or a stream of HTTP/2, is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// A head did not come within `limits.header_timeout`.
+    HeaderTimeout,
+    /// A body did not come on within `limits.read_timeout`.
+    BodyTimeout,
+    /// A response was not read within `limits.write_timeout`.
+    WriteTimeout,
+    /// More streams than `limits.h2_resets` were reset and not yet done with.
+    H2Resets,
+    /// More frames that ask for nothing than `limits.h2_control_frames`, or other floods.
+    H2Flood,
+    /// Frames that are no HTTP/2.
+    H2Error,
+}
+
+impl Cut {
+    /// As metrics have it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Cut::HeaderTimeout => "header-timeout",
+            Cut::BodyTimeout => "body-timeout",
+            Cut::WriteTimeout => "write-timeout",
+            Cut::H2Resets => "h2-resets",
+            Cut::H2Flood => "h2-flood",
+            Cut::H2Error => "h2-error",
+        }
+    }
+}

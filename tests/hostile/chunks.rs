@@ -1,0 +1,85 @@
+//! Bodies in chunks whose framing two servers could read in two ways, or that have no end.
+
+use super::Edge;
+
+const HEAD: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+
+const DOUBTFUL: [&str; 21] = [
+    "xyz\r\nhello\r\n0\r\n\r\n",
+    "0x5\r\nhello\r\n0\r\n\r\n",
+    "+5\r\nhello\r\n0\r\n\r\n",
+    "-1\r\n",
+    " 5\r\nhello\r\n0\r\n\r\n",
+    "5 5\r\nhello\r\n0\r\n\r\n",
+    "\r\nhello\r\n0\r\n\r\n",
+    "fffffffffffffffff\r\nhello",
+    "ffffffffffffffff\r\nhello",
+    "5;a\nb\r\nhello\r\n0\r\n\r\n",
+    "5;a\rb\r\nhello\r\n0\r\n\r\n",
+    "5\nhello\r\n0\r\n\r\n",
+    "5\rhello\r\n0\r\n\r\n",
+    "5\r\nhelloXX0\r\n\r\n",
+    "5\r\nhello\n0\r\n\r\n",
+    "5\r\nhello\r\n0\n\n",
+    "5\r\nhello\r\n0\r\n\n",
+    "5\r\nhello\r\n0\r\nx: y\n\n",
+    "5\r\nhello\r\n0\r\n x: y\r\n\r\n",
+    "5\r\nhello\r\n0\r\n: y\r\n\r\n",
+    "5\r\nhello\r\n0\r\n\x01\r\n\r\n",
+];
+
+#[tokio::test]
+async fn doubtful_chunks_are_refused() {
+    let edge = Edge::new().await;
+    for chunks in DOUBTFUL {
+        // In one packet with the head, and after it.
+        let answer = edge.proxy.raw(format!("{HEAD}{chunks}")).await;
+        assert!(
+            answer.starts_with(b"HTTP/1.1 400 "),
+            "{chunks:?}: {answer:?}"
+        );
+        let mut wire = edge.wire(HEAD).await;
+        for byte in chunks.bytes() {
+            wire.send([byte]).await;
+        }
+        assert_eq!(wire.response().await.status, 400, "{chunks:?}");
+        assert!(wire.rest().await.is_empty(), "{chunks:?}");
+    }
+    assert!(edge.origin.seen().is_empty(), "{:?}", edge.origin.seen());
+    assert!(edge.refused("framing").await >= DOUBTFUL.len() as f64);
+    edge.serves_on().await;
+}
+
+#[tokio::test]
+async fn chunks_of_good_will_are_served() {
+    let edge = Edge::new().await;
+    for chunks in [
+        "5\r\nhello\r\n0\r\n\r\n",
+        "0000000000000005\r\nhello\r\n000\r\n\r\n",
+        "5;a=\"b c\"\r\nhello\r\n0;x\r\n\r\n",
+        "5  \r\nhello\r\n0\r\nx: y\r\n\r\n",
+        "1\r\nh\r\n4\r\nello\r\n0\r\n\r\n",
+    ] {
+        let mut wire = edge.wire(format!("{HEAD}{chunks}")).await;
+        assert_eq!(wire.response().await.text(), "hello", "{chunks:?}");
+    }
+}
+
+/// A chunk's extension, a trailer section and a number of chunks that do not end: each costs what it sends.
+#[tokio::test]
+async fn framing_without_end_is_refused_and_holds_no_memory() {
+    let edge = Edge::limited("body_bytes = \"1MiB\"").await;
+    edge.serves_on().await;
+    let before = edge.proxy.resident_bytes();
+    let extension = format!("5;{}", "x".repeat(8 << 20));
+    let trailers = format!("0\r\n{}", "x: y\r\n".repeat(1 << 20));
+    let chunks = "1\r\nx\r\n".repeat(2 << 20);
+    for (body, status) in [(extension, 400), (trailers, 400), (chunks, 413)] {
+        let mut wire = edge.wire(HEAD).await;
+        wire.send(body).await;
+        assert_eq!(wire.response().await.status, status);
+    }
+    let grown = edge.proxy.resident_bytes().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes");
+    assert_eq!(edge.origin.seen().len(), 1);
+}

@@ -1,0 +1,78 @@
+//! Clients that mean harm, and what becomes of them. `docs/security.md` has the same inputs as a table, which
+//! `peers.py` prints.
+
+mod chunks;
+mod framing;
+mod h2_floods;
+mod h2_frames;
+mod h2_requests;
+mod requests;
+mod sizes;
+mod slow;
+
+use crate::harness::{Origin, Outcome, Proxy, Wire, route_to};
+
+/// A proxy and its origin, to be tried with many inputs.
+struct Edge {
+    origin: Origin,
+    proxy: Proxy,
+}
+
+impl Edge {
+    async fn new() -> Edge {
+        Edge::limited("").await
+    }
+
+    /// With these keys in `[limits]`.
+    async fn limited(limits: &str) -> Edge {
+        let origin = Origin::echo().await;
+        let proxy = Proxy::start(&format!("[limits]\n{limits}\n{}", route_to(&origin))).await;
+        Edge { origin, proxy }
+    }
+
+    /// Sends these bytes on a connection of their own.
+    async fn wire(&self, bytes: impl AsRef<[u8]>) -> Wire {
+        let mut wire = self.proxy.wire().await;
+        wire.send(bytes).await;
+        wire
+    }
+
+    /// The proxy refuses these bytes with this status, counts that, and ends the connection; nothing of
+    /// them reaches the origin.
+    async fn refuses(&self, status: u16, reason: &str, bytes: impl AsRef<[u8]>) {
+        let shown = bytes.as_ref()[..bytes.as_ref().len().min(200)].escape_ascii();
+        let (seen, refused) = (self.origin.seen().len(), self.refused(reason).await);
+        let mut wire = self.wire(bytes.as_ref()).await;
+        assert_eq!(wire.response().await.status, status, "{shown}");
+        // Nobody knows where the next request would begin.
+        assert!(wire.rest().await.is_empty(), "{shown}");
+        assert_eq!(self.origin.seen().len(), seen, "{shown}");
+        assert_eq!(self.refused(reason).await, refused + 1.0, "{shown}");
+    }
+
+    /// How many requests were refused for this reason.
+    async fn refused(&self, reason: &str) -> f64 {
+        let series = format!("tidegate_requests_refused_total{{reason=\"{reason}\"}}");
+        self.proxy.metric(&series).await
+    }
+
+    /// Waits until so many connections were cut for this reason.
+    async fn has_cut(&self, reason: &str, count: f64) {
+        let labels = format!("listener=\"web\",reason=\"{reason}\"");
+        let series = format!("tidegate_connections_cut_total{{{labels}}}");
+        self.proxy.metric_becomes(&series, count).await;
+    }
+
+    /// The proxy still serves others.
+    async fn serves_on(&self) {
+        assert_eq!(self.proxy.get("/next").await.status, 200);
+    }
+}
+
+/// Whether an h2 stream was refused: by an answer, by a reset, or with its connection.
+fn is_refused(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Status(status) => (400..500).contains(&status),
+        Outcome::Reset(_) | Outcome::GoAway(_) | Outcome::Closed => true,
+    }
+}

@@ -1,0 +1,175 @@
+//! Clients that are slow on purpose, or silent: what they hold ends with a deadline, and is bounded until then.
+
+use std::time::{Duration, Instant};
+
+use super::Edge;
+use crate::harness::frames::{
+    self, CONTINUATION, END_STREAM, HEADERS, POST, SETTINGS, block, frame, post_headers,
+};
+use crate::harness::{Frames, Origin, Outcome, Proxy, route_to, soon};
+
+/// Far above what the tests set, far below what the defaults are.
+const FAR_TOO_LONG: Duration = Duration::from_secs(8);
+
+/// A test that sends something again and again until the connection ends.
+async fn drip(wire: &mut crate::harness::Wire, piece: &[u8]) {
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    soon("the slow client to be cut off", async {
+        while !wire.is_closed().await {
+            tick.tick().await;
+            wire.send(piece).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn heads_that_drip_are_cut_and_counted() {
+    let edge = Edge::limited("header_timeout = \"300ms\"").await;
+    let start = Instant::now();
+    let mut wires = Vec::new();
+    for _ in 0..20 {
+        wires.push(edge.wire("GET / HTTP/1.1\r\nhost: a\r\nx: ").await);
+    }
+    for wire in &mut wires {
+        drip(wire, b"y").await;
+    }
+    // Says nothing at all.
+    edge.wire("").await.rest().await;
+    assert!(start.elapsed() < FAR_TOO_LONG);
+    edge.has_cut("header-timeout", 21.0).await;
+    edge.serves_on().await;
+}
+
+#[tokio::test]
+async fn bodies_that_stall_are_cut_and_counted() {
+    let edge = Edge::limited("read_timeout = \"300ms\"").await;
+    let start = Instant::now();
+    let mut length = edge
+        .wire("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf")
+        .await;
+    let chunked = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut chunk = edge.wire(format!("{chunked}a\r\nhalf")).await;
+    let mut trailers = edge.wire(format!("{chunked}0\r\nx: y\r\n")).await;
+    for wire in [&mut length, &mut chunk, &mut trailers] {
+        assert_eq!(wire.response().await.status, 408);
+        wire.rest().await;
+    }
+    let mut frames = edge.proxy.frames().await;
+    frames.send(post_headers(1)).await;
+    assert!(super::is_refused(frames.outcome(1).await));
+    assert!(start.elapsed() < FAR_TOO_LONG);
+    edge.has_cut("body-timeout", 4.0).await;
+    assert!(edge.origin.seen().is_empty());
+    edge.serves_on().await;
+}
+
+#[tokio::test]
+async fn a_body_over_its_limit_ends_however_slowly_it_comes() {
+    let edge = Edge::limited("body_bytes = 10").await;
+    let mut wire = edge
+        .wire("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
+    for _ in 0..11 {
+        wire.send("1\r\nx\r\n").await;
+    }
+    assert_eq!(wire.response().await.status, 413);
+    assert_eq!(edge.refused("body-bytes").await, 1.0);
+}
+
+async fn large_response() -> Edge {
+    let origin = Origin::answering(|_| {
+        let body = bytes::Bytes::from_static(&[b'x'; 8 << 20]);
+        http::Response::new(http_body_util::Full::new(body))
+    })
+    .await;
+    let config = format!("[limits]\nwrite_timeout = \"300ms\"\n{}", route_to(&origin));
+    let proxy = Proxy::start(&config).await;
+    Edge { origin, proxy }
+}
+
+#[tokio::test]
+async fn responses_that_nobody_reads_are_cut_and_counted() {
+    let edge = large_response().await;
+    let before = edge.proxy.resident_bytes();
+    let mut wires = Vec::new();
+    for _ in 0..10 {
+        wires.push(edge.wire("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await);
+    }
+    edge.has_cut("write-timeout", 10.0).await;
+    let grown = edge.proxy.resident_bytes().saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes");
+}
+
+/// A window that never opens, one that opens byte by byte, and one that is open while nobody reads.
+#[tokio::test]
+async fn windows_of_http_2_do_not_hold_a_response_for_ever() {
+    let edge = large_response().await;
+    let mut closed = Frames::open(edge.proxy.wire().await, &[(4, 0)]).await;
+    closed.send(frames::get_headers(1)).await;
+    assert_eq!(closed.outcome(1).await, Outcome::Status(200));
+    assert!(!matches!(closed.outcome(1).await, Outcome::Status(_)));
+    edge.has_cut("write-timeout", 1.0).await;
+
+    let before = edge.proxy.resident_bytes();
+    let wide = (1 << 31) - 1;
+    let mut unread = Frames::open(edge.proxy.wire().await, &[(4, wide)]).await;
+    let more = (wide - 65_535).to_be_bytes();
+    unread.send(frame(frames::WINDOW_UPDATE, 0, 0, more)).await;
+    for stream in 0..50 {
+        unread.send(frames::get_headers(2 * stream + 1)).await;
+    }
+    edge.origin.has_seen(51).await;
+    let grown = edge.proxy.resident_bytes().saturating_sub(before);
+    assert!(
+        grown < 48 << 20,
+        "{grown} bytes for 50 streams that nobody reads"
+    );
+    edge.proxy
+        .metric_becomes("tidegate_connections{listener=\"web\"}", 0.0)
+        .await;
+}
+
+#[tokio::test]
+async fn http_2_without_a_request_is_closed() {
+    let edge = Edge::limited("idle_timeout = \"1s\"").await;
+    let mut silent = edge.proxy.frames().await;
+    assert_eq!(silent.outcome(1).await, Outcome::Closed);
+    let mut half = edge.proxy.frames().await;
+    half.send(frame(HEADERS, END_STREAM, 1, block(&POST))).await;
+    half.send(frame(CONTINUATION, 0, 1, block(&[("x", "y")])))
+        .await;
+    assert_eq!(half.outcome(1).await, Outcome::Closed);
+    let mut acknowledging = edge.proxy.frames().await;
+    acknowledging.send(frame(SETTINGS, 1, 0, [])).await;
+    assert_eq!(acknowledging.outcome(1).await, Outcome::Closed);
+}
+
+/// Connections above the caps are closed at once; those below are held cheaply.
+#[tokio::test]
+async fn idle_connections_are_capped_and_cheap() {
+    let limits = "connections = 400\nconnections_per_address = 1000\nheader_timeout = \"120s\"";
+    let edge = Edge::limited(limits).await;
+    edge.serves_on().await;
+    let before = edge.proxy.resident_bytes();
+    let mut wires = Vec::new();
+    for _ in 0..500 {
+        wires.push(edge.proxy.wire().await);
+    }
+    let refused = "tidegate_connections_refused_total{listener=\"web\",reason=\"connections\"}";
+    edge.proxy.metric_becomes(refused, 100.0).await;
+    let open = edge
+        .proxy
+        .metric("tidegate_connections{listener=\"web\"}")
+        .await;
+    assert_eq!(open, 400.0);
+    let each = edge.proxy.resident_bytes().saturating_sub(before) / 400;
+    assert!(each < 24 << 10, "{each} bytes for each idle connection");
+    let spent = edge.proxy.cpu_time();
+    assert!(spent < Duration::from_secs(10), "{spent:?}");
+    drop(wires);
+    edge.proxy
+        .metric_becomes("tidegate_connections{listener=\"web\"}", 0.0)
+        .await;
+    edge.serves_on().await;
+}
