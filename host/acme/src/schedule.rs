@@ -68,6 +68,9 @@ pub struct History {
     /// What the authority suggests.
     #[serde(default)]
     pub suggestion: Option<Suggestion>,
+    /// When it is asked again what it suggests.
+    #[serde(default)]
+    pub check_at: Option<SystemTime>,
 }
 
 /// A time for the renewal, chosen once within what the authority suggests (RFC 9773, ARI).
@@ -79,8 +82,6 @@ pub struct Suggestion {
     pub end: SystemTime,
     /// The chosen time.
     pub at: SystemTime,
-    /// When to ask again.
-    pub check_at: SystemTime,
 }
 
 impl Default for Backoff {
@@ -196,7 +197,7 @@ impl History {
         chance: f64,
     ) {
         let (start, end) = window;
-        let check_at = add(now, check_after.clamp(ARI_CHECK.0, ARI_CHECK.1));
+        self.check_after(now, check_after);
         let at = match self.suggestion {
             Some(old) if (old.start, old.end) == window => old.at,
             _ => {
@@ -204,12 +205,12 @@ impl History {
                 add(start, length.mul_f64(chance.clamp(0.0, 1.0)))
             }
         };
-        self.suggestion = Some(Suggestion {
-            start,
-            end,
-            at,
-            check_at,
-        });
+        self.suggestion = Some(Suggestion { start, end, at });
+    }
+
+    /// When the authority is asked (again) what it suggests: within a minute to a day (RFC 9773 §4.3).
+    pub fn check_after(&mut self, now: SystemTime, wait: Duration) {
+        self.check_at = Some(add(now, wait.clamp(ARI_CHECK.0, ARI_CHECK.1)));
     }
 }
 
@@ -318,8 +319,7 @@ mod tests {
         assert_eq!(next(&history), at(22 * DAY));
         history.suggest(at(11 * DAY), window, Duration::ZERO, 0.9);
         assert_eq!(next(&history), at(22 * DAY));
-        let check_at = history.suggestion.unwrap().check_at;
-        assert_eq!(check_at, at(11 * DAY) + ARI_CHECK.0);
+        assert_eq!(history.check_at, Some(at(11 * DAY) + ARI_CHECK.0));
         // The authority wants it back: the window moves into the past.
         history.suggest(at(12 * DAY), (at(DAY), at(2 * DAY)), HOUR, 1.0);
         assert_eq!(next(&history), at(2 * DAY));
