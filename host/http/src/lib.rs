@@ -24,6 +24,7 @@ mod client;
 mod connect;
 mod context;
 mod echo;
+mod forward;
 mod handshake;
 mod head;
 mod head_scan;
@@ -45,6 +46,7 @@ pub use connect::{
     ClientTls, ConnectError, Connected, Connector, Plain, ProxiedFor, TlsOptions, TlsVersion,
 };
 pub use context::{Connection, Context};
+pub use forward::Forward;
 pub use metrics::{Metrics, RouteMetrics};
 pub use peer::{Peer, PeerAddress, Speech, Timeouts};
 pub use serve::Server;
