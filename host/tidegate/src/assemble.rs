@@ -11,8 +11,8 @@ use std::sync::Arc;
 use tidegate_chain::{Chain, Groups, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
-    ErrorPages, Limits, ListenerState, Peer, PeerAddress, Redirect, RequestLimits, Route, Speech,
-    State, Target, Timeouts, Upstream,
+    ErrorPages, Forward, Limits, ListenerState, Peer, PeerAddress, Redirect, RequestLimits, Route,
+    Speech, State, Target, Timeouts, Upstream,
 };
 use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
 use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
@@ -274,7 +274,8 @@ async fn upstreams<'a>(
             config::Balance::Hash { attribute } => Some(attribute.as_str().into()),
         };
         let (attempts, metrics) = (upstream.attempts, &parts.metrics);
-        let built = Upstream::new(&shared, peers, attempts, keeps, hash_by, metrics);
+        let forward = Forward::DEFAULT.into();
+        let built = Upstream::new(&shared, peers, attempts, keeps, hash_by, forward, metrics);
         if let Ok(built) = built {
             all.insert(name.as_str(), Arc::new(built));
         }
