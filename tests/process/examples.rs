@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::harness::{Proxy, repository};
+use crate::harness::{Authority, Proxy, repository};
 
 #[tokio::test]
 async fn configurations_start() {
@@ -45,10 +45,24 @@ async fn starts(file: &Path) {
     let folder = file.parent().unwrap();
     let lines = text.lines().map(|line| elsewhere(line, folder));
     let config = lines.collect::<Vec<_>>().join("\n");
-    let proxy = Proxy::start_in(TempDir::new().unwrap(), &config).await;
+    let proxy = Proxy::start_in(beside(folder), &config).await;
     assert_eq!(proxy.admin("/readyz").await.status, 200);
     // Its upstreams are not there.
     assert_ne!(proxy.get("/").await.status, 500);
+}
+
+/// A folder with what the file may name: its neighbours, and a certificate, which is for the reader to get.
+fn beside(folder: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let certificate = Authority::new().issue(&["localhost"]);
+    certificate.write(copy.path(), "www");
+    copy
 }
 
 /// The line with a port that is free, and with plugins where the file would look for them.

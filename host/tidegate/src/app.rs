@@ -6,6 +6,7 @@ use crate::assemble;
 use crate::grants::Grants;
 use crate::library::Library;
 use crate::listeners::Listeners;
+use crate::maintenance;
 use crate::shutdown::{Request, Signals};
 use crate::trace::Logs;
 use crate::watch::Watcher;
@@ -261,6 +262,7 @@ impl App {
             connections,
         };
         app.parts.start(&app.state.load());
+        maintenance::tell(None, &app.state.load());
         app.watch(&config);
         app.status.ready(true);
         tracing::info!("ready");

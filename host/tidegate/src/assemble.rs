@@ -3,6 +3,7 @@
 
 use crate::app::Parts;
 use crate::grants::{self, Prepared};
+use crate::pages::Pages;
 use http::{HeaderName, Method};
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -22,8 +23,9 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
     let mut errors = Vec::new();
     let prepared = parts.grants.prepare(config).await?;
     let upstreams = upstreams(config, parts, &mut errors).await;
-    let limits = limits(&config.limits);
-    let error_pages = Arc::new(ErrorPages::default());
+    let mut pages = Pages::new(config);
+    let error_pages = Arc::new(pages.errors(&config.error_pages, None));
+    let maintenance = pages.maintenance(&config.maintenance);
     let mut routes = Vec::with_capacity(config.routes.len());
     for route in &config.routes {
         let matcher = matcher(config, route, &mut errors);
@@ -32,23 +34,25 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
             continue;
         };
         let name = Arc::<str>::from(route.name.as_str());
+        let own_pages = pages.errors(&route.error_pages, Some(error_pages.clone()));
         let built = Route {
             metrics: parts.metrics.route(&name),
             name,
             chain,
             target,
-            limits: limits.request,
-            error_pages: error_pages.clone(),
-            maintenance: None,
+            limits: request_limits(&route.limits),
+            error_pages: Arc::new(own_pages),
+            maintenance: pages.maintenance(&route.maintenance),
         };
         routes.push((matcher, Arc::new(built)));
     }
+    errors.append(&mut pages.problems);
     Errors::check(errors)?;
     Ok(State {
         routes: Table::build(routes),
-        limits,
+        limits: limits(&config.limits),
         error_pages,
-        maintenance: None,
+        maintenance,
         listeners: listeners(config),
         groups: Arc::new(groups(&upstreams)),
         upstreams: upstreams
@@ -339,6 +343,17 @@ fn limits(limits: &config::Limits) -> Limits {
     }
 }
 
+fn request_limits(limits: &config::RouteLimits) -> RequestLimits {
+    RequestLimits {
+        head: HeadLimits {
+            count: size(limits.header_count.into()),
+            bytes: size(limits.header_bytes),
+        },
+        uri_bytes: size(limits.uri_bytes),
+        body_bytes: limits.body_bytes,
+    }
+}
+
 /// Upstreams and their peers, as plugins see them.
 fn groups(upstreams: &HashMap<&str, Arc<Upstream>>) -> Groups {
     let groups = upstreams.values();
@@ -350,8 +365,10 @@ fn listeners(config: &Config) -> HashMap<Arc<str>, ListenerState> {
         let state = ListenerState {
             trusted_proxies: listener.trusted_proxies.clone(),
             tls: None,
-            https_redirect: None,
-            hsts: None,
+            https_redirect: listener.https_redirect,
+            hsts: listener.hsts.and_then(|hsts| {
+                tidegate_http::hsts(hsts.max_age, hsts.include_subdomains, hsts.preload).ok()
+            }),
         };
         (listener.name.as_str().into(), state)
     });

@@ -13,6 +13,8 @@ mod cli;
 mod grants;
 mod library;
 mod listeners;
+mod maintenance;
+mod pages;
 mod reload;
 mod shutdown;
 mod trace;

@@ -3,6 +3,7 @@
 use crate::app::{App, Parts};
 use crate::assemble;
 use crate::library::Candidate;
+use crate::maintenance;
 use crate::watch::Stamp;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -75,7 +76,9 @@ impl App {
         self.warn_of_fixed(&config);
         self.parts.start(&state);
         self.parts.library.reconsider();
-        self.state.store(Arc::new(state));
+        let state = Arc::new(state);
+        let before = self.state.swap(state.clone());
+        maintenance::tell(Some(&before), &state);
         self.listeners.commit(&config, bound);
         self.watch(&config);
         self.status.set_config(config);
