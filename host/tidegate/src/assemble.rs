@@ -12,8 +12,8 @@ use std::sync::Arc;
 use tidegate_chain::{Chain, Groups, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
-    ErrorPages, Forward, Limits, ListenerState, Peer, PeerAddress, Redirect, RequestLimits, Route,
-    Speech, State, Target, Timeouts, Upstream,
+    Forward, Limits, ListenerState, Peer, PeerAddress, Redirect, RequestLimits, Route, Speech,
+    State, Target, Timeouts, Upstream,
 };
 use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
 use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
