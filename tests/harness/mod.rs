@@ -12,11 +12,13 @@
 //! started ends with the test.
 
 mod client;
+mod dns;
 pub mod frames;
 mod log;
 mod message;
 mod metrics;
 mod origin;
+mod pebble;
 mod program;
 mod proxy;
 mod python;
@@ -27,10 +29,12 @@ pub mod websocket;
 mod wire;
 
 pub use client::Client;
+pub use dns::{Named, free_port};
 pub use frames::{Frames, Outcome};
 pub use log::Line;
 pub use message::{Body, Request, Response, get, post, request, streamed, with_header};
 pub use origin::{Origin, Seen, black_hole, refusing_address};
+pub use pebble::{Pebble, Settings as PebbleSettings};
 pub use program::{Exit, repository, run, tidegate, tidegate_with, tool};
 pub use proxy::Proxy;
 pub use python::python;
