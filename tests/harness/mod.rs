@@ -19,6 +19,7 @@ mod metrics;
 mod origin;
 mod program;
 mod proxy;
+mod python;
 mod redis;
 mod tls;
 mod wait;
@@ -32,6 +33,7 @@ pub use message::{Body, Request, Response, get, post, request, streamed, with_he
 pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use program::{Exit, repository, run, tidegate, tidegate_with, tool};
 pub use proxy::Proxy;
+pub use python::python;
 pub use redis::Redis;
 pub use tls::{Authority, Issued, TlsClient};
 pub use wait::{soon, until};

@@ -7,6 +7,7 @@ mod connections;
 mod expect_continue;
 mod faults;
 mod forwarding;
+mod grpc;
 mod h2c;
 mod keepalive;
 mod limits;

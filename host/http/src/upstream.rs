@@ -1,5 +1,6 @@
 //! Groups of peers, and whose turn it is.
 
+use crate::forward::Forward;
 use crate::peer::Peer;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
@@ -18,6 +19,8 @@ pub struct Upstream {
     pub keeps_connections: bool,
     /// The attribute whose value decides which peer is asked.
     pub hash_by: Option<Box<str>>,
+    /// What tells its peers about the client.
+    pub forward: Box<[Forward]>,
     peers: Vec<Peer>,
     /// Indexes of `peers`, each as often as its weight, spread out.
     turns: Box<[usize]>,
@@ -61,6 +64,7 @@ impl Upstream {
         attempts: u32,
         keeps_connections: bool,
         hash_by: Option<Box<str>>,
+        forward: Box<[Forward]>,
         metrics: &crate::Metrics,
     ) -> Result<Upstream, UpstreamError> {
         let weights: Vec<u32> = peers.iter().map(|peer| peer.weight).collect();
@@ -73,6 +77,7 @@ impl Upstream {
             attempts,
             keeps_connections,
             hash_by,
+            forward,
             peers,
             turns,
             next: AtomicUsize::new(0),
@@ -196,12 +201,15 @@ mod tests {
         };
         let metrics = crate::Metrics::register(&prometheus::Registry::new()).unwrap();
         let name = Arc::from("u");
-        let group =
-            Upstream::new(&name, vec![peer(1, 5), peer(2, 1)], 2, true, None, &metrics).unwrap();
+        let group = |peers| {
+            let forward = Forward::DEFAULT.into();
+            Upstream::new(&name, peers, 2, true, None, forward, &metrics).unwrap()
+        };
+        let single = group(vec![peer(1, 1)]);
+        let group = group(vec![peer(1, 5), peer(2, 1)]);
         let first = group.turn();
         let second = group.turn_after(first);
         assert_ne!(group.turns[first], group.turns[second]);
-        let single = Upstream::new(&name, vec![peer(1, 1)], 2, true, None, &metrics).unwrap();
         assert_eq!(single.turn_after(0), 0);
     }
 }

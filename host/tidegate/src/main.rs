@@ -16,6 +16,7 @@ mod listeners;
 mod reload;
 mod shutdown;
 mod trace;
+mod upstreams;
 mod watch;
 
 use clap::Parser;

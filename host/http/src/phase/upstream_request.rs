@@ -1,8 +1,9 @@
 //! Complete the head that goes to the upstream.
 
 use crate::context::Context;
+use crate::forward::Forward;
 use crate::plugins::{Plugins, unless_gone};
-use http::{HeaderValue, header};
+use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use tidegate_chain::{Event, Phase, Verdict};
@@ -81,38 +82,23 @@ fn frame(
     Ok(())
 }
 
+/// Say for whom the request is, in the fields that the upstream wants.
 pub(crate) fn complete(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
-    let facts = &context.facts;
-    let connection = context.connection.as_deref();
-    if let Some(peer) = connection.and_then(|c| c.forwarded_for.clone()) {
-        // A trusted proxy's list goes on; anybody else's was dropped at arrival.
-        let before = tidegate_chain::joined(&head.headers, "x-forwarded-for");
-        let value = match before.filter(|before| !before.is_empty()) {
-            Some(before) => {
-                let list = [&before, peer.as_bytes()].join(&b", "[..]);
-                HeaderValue::from_bytes(&list).unwrap_or(peer)
-            }
-            None => peer,
-        };
-        head.insert_header("x-forwarded-for", value)?;
+    if !head.headers.contains_key(header::HOST) {
+        // HTTP/1.0 has no host; what we send is HTTP/1.1, which must (RFC 9112 §3.2).
+        head.insert_header(header::HOST, "")?;
     }
+    let upstream = context.upstream.group.as_deref();
+    let wanted = upstream.map_or(Forward::DEFAULT, |upstream| &*upstream.forward);
+    for fields in wanted {
+        fields.tell(head, context)?;
+    }
+    let connection = context.connection.as_deref();
     for (name, value) in connection.iter().flat_map(|c| &c.client_fields) {
         match value {
             Some(value) => head.insert_header(name, value)?,
             None => drop(head.remove_header(name)),
         }
     }
-    if !head.headers.contains_key(header::HOST) {
-        // HTTP/1.0 has no host; what we send is HTTP/1.1, which must (RFC 9112 §3.2).
-        head.insert_header(header::HOST, "")?;
-    }
-    if !head.headers.contains_key("x-forwarded-proto") {
-        head.insert_header("x-forwarded-proto", facts.scheme)?;
-    }
-    if !head.headers.contains_key("x-forwarded-host")
-        && let Some(host) = head.headers.get(header::HOST).cloned()
-    {
-        head.insert_header("x-forwarded-host", host)?;
-    }
-    head.insert_header("x-request-id", &*facts.request_id)
+    head.insert_header("x-request-id", &*context.facts.request_id)
 }

@@ -1,0 +1,155 @@
+//! What tells an upstream about the client. What an untrusted client said itself in these fields was
+//! dropped when the request arrived.
+
+use crate::context::Context;
+use http::{HeaderValue, header};
+use pingora::http::RequestHeader;
+use std::net::IpAddr;
+
+/// One way to tell an upstream about the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// `X-Forwarded-For`, to which the sender is added; `X-Forwarded-Proto` and `-Host`, unless a trusted
+    /// proxy has set them; `X-Real-IP`, the client as it was resolved.
+    XForwarded,
+    /// `Forwarded`, to which an element for the sender is added (RFC 7239).
+    Forwarded,
+    /// `True-Client-IP`, the client as it was resolved.
+    TrueClientIp,
+    /// `CF-Connecting-IP`, the same.
+    CfConnectingIp,
+}
+
+impl Forward {
+    /// What upstreams are told unless they want something else.
+    pub const DEFAULT: &[Forward] = &[Forward::XForwarded];
+
+    pub(crate) fn tell(self, head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+        let facts = &context.facts;
+        match self {
+            Forward::XForwarded => x_forwarded(head, context),
+            Forward::Forwarded => {
+                let host = head.headers.get(header::HOST);
+                let host = host.map_or(&b""[..], |host| host.as_bytes());
+                let element = element(facts.peer, host, facts.scheme);
+                append(head, "forwarded", element)
+            }
+            Forward::TrueClientIp => client(head, "true-client-ip", context),
+            Forward::CfConnectingIp => client(head, "cf-connecting-ip", context),
+        }
+    }
+}
+
+fn x_forwarded(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+    let connection = context.connection.as_deref();
+    if let Some(sender) = connection.and_then(|c| c.forwarded_for.clone()) {
+        append(head, "x-forwarded-for", sender)?;
+    }
+    if !head.headers.contains_key("x-forwarded-proto") {
+        head.insert_header("x-forwarded-proto", context.facts.scheme)?;
+    }
+    if !head.headers.contains_key("x-forwarded-host")
+        && let Some(host) = head.headers.get(header::HOST).cloned()
+    {
+        head.insert_header("x-forwarded-host", host)?;
+    }
+    client(head, "x-real-ip", context)
+}
+
+/// The client's address, in place of whatever the field says. One on a Unix socket has none.
+fn client(head: &mut RequestHeader, name: &'static str, context: &Context) -> pingora::Result<()> {
+    match context.facts.client {
+        Some(client) => head.insert_header(name, client.ip().to_canonical().to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Add to the list of a trusted proxy.
+fn append(head: &mut RequestHeader, name: &'static str, last: HeaderValue) -> pingora::Result<()> {
+    let before = tidegate_chain::joined(&head.headers, name);
+    let value = match before.filter(|before| !before.is_empty()) {
+        Some(before) => {
+            let list = [&before, last.as_bytes()].join(&b", "[..]);
+            HeaderValue::from_bytes(&list).unwrap_or(last)
+        }
+        None => last,
+    };
+    head.insert_header(name, value)
+}
+
+/// `for="[2001:db8::1]";host="example.com:8080";proto=https` (RFC 7239 §4). A sender on a Unix socket has no
+/// address to be named by.
+fn element(sender: Option<IpAddr>, host: &[u8], scheme: &str) -> HeaderValue {
+    let mut element = Vec::with_capacity(96);
+    match sender.map(|sender| sender.to_canonical()) {
+        Some(IpAddr::V4(address)) => element.extend(format!("for={address};").bytes()),
+        // §6: brackets, and so quotes.
+        Some(IpAddr::V6(address)) => element.extend(format!("for=\"[{address}]\";").bytes()),
+        None => element.extend(b"for=unknown;"),
+    }
+    if !host.is_empty() {
+        element.extend(b"host=");
+        value(&mut element, host);
+        element.push(b';');
+    }
+    element.extend(b"proto=");
+    element.extend(scheme.bytes());
+    HeaderValue::from_bytes(&element).unwrap_or(HeaderValue::from_static("for=unknown"))
+}
+
+/// A token as it is, anything else in quotes (RFC 9110 §5.6).
+fn value(out: &mut Vec<u8>, value: &[u8]) {
+    let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    if value.iter().all(token) {
+        out.extend(value);
+        return;
+    }
+    out.push(b'"');
+    for byte in value {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_token_is_quoted() {
+        let cases = [
+            (
+                "192.0.2.1",
+                "a.example",
+                "for=192.0.2.1;host=a.example;proto=http",
+            ),
+            ("2001:db8::1", "", "for=\"[2001:db8::1]\";proto=http"),
+            (
+                "::ffff:192.0.2.1",
+                "a.example:8080",
+                "for=192.0.2.1;host=\"a.example:8080\";proto=http",
+            ),
+            (
+                "192.0.2.1",
+                "[::1]:80",
+                "for=192.0.2.1;host=\"[::1]:80\";proto=http",
+            ),
+            (
+                "192.0.2.1",
+                "a\"\\b",
+                "for=192.0.2.1;host=\"a\\\"\\\\b\";proto=http",
+            ),
+        ];
+        for (sender, host, expected) in cases {
+            let sender = Some(sender.parse().unwrap());
+            assert_eq!(element(sender, host.as_bytes(), "http"), expected);
+        }
+        assert_eq!(
+            element(None, b"a", "https"),
+            "for=unknown;host=a;proto=https"
+        );
+    }
+}
