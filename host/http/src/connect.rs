@@ -11,7 +11,7 @@ mod unverified;
 
 pub(crate) use dial::Dial;
 pub use error::ConnectError;
-pub use tls::{ClientTls, TlsOptions, TlsVersion};
+pub use tls::{ClientTls, TlsError, TlsOptions, TlsVersion};
 
 use crate::peer::PeerAddress;
 use rustls_pki_types::ServerName;

@@ -54,7 +54,8 @@ mod upstream;
 pub use access_log::{AccessLog, Format};
 pub use attribute_metrics::AttributeMetrics;
 pub use connect::{
-    ClientTls, ConnectError, Connected, Connector, Plain, ProxiedFor, TlsOptions, TlsVersion,
+    ClientTls, ConnectError, Connected, Connector, Plain, ProxiedFor, TlsError, TlsOptions,
+    TlsVersion,
 };
 pub use context::{Connection, Context};
 pub use error_pages::{ErrorPages, Page};
@@ -63,6 +64,7 @@ pub use hsts::hsts;
 pub use maintenance::Maintenance;
 pub use metrics::{Metrics, RouteMetrics};
 pub use peer::{Peer, PeerAddress, Speech, Timeouts};
+pub use rustls_pki_types::ServerName;
 pub use serve::Server;
 pub use state::{Limits, ListenerState, Redirect, RequestLimits, Route, State, Target};
 pub use upstream::{Upstream, UpstreamError};

@@ -4,16 +4,15 @@
 use crate::app::Parts;
 use crate::grants::{self, Prepared};
 use crate::pages::Pages;
+use crate::upstreams;
 use http::{HeaderName, Method};
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tidegate_chain::{Chain, Groups, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
-    Forward, Limits, ListenerState, Peer, PeerAddress, Redirect, RequestLimits, Route, Speech,
-    State, Target, Timeouts, Upstream,
+    Limits, ListenerState, Redirect, RequestLimits, Route, State, Target, Upstream,
 };
 use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
 use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
@@ -22,7 +21,7 @@ use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
 pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Errors> {
     let mut errors = Vec::new();
     let prepared = parts.grants.prepare(config).await?;
-    let upstreams = upstreams(config, parts, &mut errors).await;
+    let upstreams = upstreams::all(config, parts, &mut errors).await;
     let mut pages = Pages::new(config);
     let error_pages = Arc::new(pages.errors(&config.error_pages, None));
     let maintenance = pages.maintenance(&config.maintenance);
@@ -254,70 +253,6 @@ fn plugin_settings(settings: &PluginSettings, capabilities: Arc<Capabilities>) -
             over_limit: policy(settings.on_failure.over_limit),
         },
     }
-}
-
-async fn upstreams<'a>(
-    config: &'a Config,
-    parts: &Parts,
-    errors: &mut Vec<Error>,
-) -> HashMap<&'a str, Arc<Upstream>> {
-    let mut all = HashMap::new();
-    for (name, upstream) in &config.upstreams {
-        let mut peers = Vec::new();
-        for peer in &upstream.peers {
-            match peers_of(peer, upstream).await {
-                Ok(resolved) => peers.extend(resolved),
-                Err(problem) => errors.push(config.error(peer.span, problem)),
-            }
-        }
-        let shared = Arc::from(name.as_str());
-        // Without peers, each has its own error.
-        let keeps = upstream.keepalive > 0;
-        let hash_by = match &upstream.balance {
-            config::Balance::RoundRobin => None,
-            config::Balance::Hash { attribute } => Some(attribute.as_str().into()),
-        };
-        let (attempts, metrics) = (upstream.attempts, &parts.metrics);
-        let forward = Forward::DEFAULT.into();
-        let built = Upstream::new(&shared, peers, attempts, keeps, hash_by, forward, metrics);
-        if let Ok(built) = built {
-            all.insert(name.as_str(), Arc::new(built));
-        }
-    }
-    all
-}
-
-/// The peers that one entry stands for: a name can have several addresses.
-async fn peers_of(peer: &config::Peer, upstream: &config::Upstream) -> Result<Vec<Peer>, String> {
-    let addresses = match &peer.address {
-        config::PeerAddress::Socket(socket) => vec![PeerAddress::Tcp(*socket)],
-        config::PeerAddress::Unix(path) => vec![PeerAddress::Unix(path.clone())],
-        config::PeerAddress::Name { host, port } => {
-            let found = tokio::net::lookup_host((host.as_str(), *port)).await;
-            let found: Vec<SocketAddr> = found
-                .map_err(|error| format!("cannot look up `{host}`: {error}"))?
-                .collect();
-            found.into_iter().map(PeerAddress::Tcp).collect()
-        }
-    };
-    let timeout = &upstream.timeout;
-    let timeouts = Timeouts {
-        connect: timeout.connect,
-        read: timeout.read,
-        write: timeout.write,
-        idle: timeout.idle,
-    };
-    let name = peer.address.to_string();
-    let speech = Speech {
-        http2: upstream.protocol == config::UpstreamProtocol::Http2,
-        ..Speech::default()
-    };
-    let peers = addresses
-        .iter()
-        .map(|address| Peer::new(&name, address, peer.weight, &timeouts, speech.clone()));
-    peers
-        .collect::<Result<_, _>>()
-        .map_err(|error| error.to_string())
 }
 
 fn limits(limits: &config::Limits) -> Limits {

@@ -18,6 +18,7 @@ mod pages;
 mod reload;
 mod shutdown;
 mod trace;
+mod upstreams;
 mod watch;
 
 use clap::Parser;

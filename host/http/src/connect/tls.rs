@@ -6,6 +6,7 @@ use super::unverified::Unverified;
 use rustc_hash::FxHasher;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore, version};
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -15,12 +16,12 @@ const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
 /// What TLS to an upstream is made of.
-#[derive(Debug)]
-pub struct TlsOptions {
-    /// Who may vouch for peers.
-    pub roots: Arc<RootCertStore>,
-    /// What the proxy shows to a peer that asks for a certificate: the chain, and its key.
-    pub certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+#[derive(Default)]
+pub struct TlsOptions<'a> {
+    /// The authorities that vouch for peers, PEM; `None` is the system's.
+    pub ca: Option<&'a [u8]>,
+    /// What the proxy shows to a peer that asks for a certificate: the chain and its key, PEM.
+    pub certificate: Option<(&'a [u8], &'a [u8])>,
     /// The oldest version.
     pub min_version: TlsVersion,
     /// Whether HTTP/2 is spoken, and nothing else.
@@ -29,10 +30,33 @@ pub struct TlsOptions {
     pub accept_any_certificate: bool,
 }
 
+/// Files that TLS to an upstream cannot be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// No certificates, or one that cannot be read.
+    #[error("there is no certificate of an authority in `ca` that can be read")]
+    Ca,
+    /// The system has none.
+    #[error(
+        "the system has no certificates of authorities; install them (Debian: ca-certificates) or set `ca`"
+    )]
+    NoSystemRoots,
+    /// No certificates, or one that cannot be read.
+    #[error("there is no certificate in `certificate.cert` that can be read")]
+    Certificate,
+    /// No key, or one that cannot be read.
+    #[error("there is no private key in `certificate.key` that can be read")]
+    Key,
+    /// They do not fit, or are of a kind that is not supported.
+    #[error("the certificate and its key cannot be used: {0}")]
+    Pair(#[from] rustls::Error),
+}
+
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TlsVersion {
     /// 1.2
+    #[default]
     V1_2,
     /// 1.3
     V1_3,
@@ -51,32 +75,35 @@ impl ClientTls {
     /// Put it together.
     ///
     /// # Errors
-    /// A certificate that cannot be used, or does not go with its key.
-    pub fn new(options: TlsOptions) -> Result<ClientTls, rustls::Error> {
-        let key = key(&options);
+    /// A certificate or key that cannot be used.
+    pub fn new(options: &TlsOptions<'_>) -> Result<ClientTls, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let versions: &[_] = match options.min_version {
             TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
             TlsVersion::V1_3 => &[&version::TLS13],
         };
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(versions)?;
+        let builder = ClientConfig::builder_with_provider(provider.clone());
+        let builder = builder.with_protocol_versions(versions)?;
         let builder = match options.accept_any_certificate {
-            false => builder.with_root_certificates(options.roots),
+            false => builder.with_root_certificates(roots(options.ca)?),
             true => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Unverified::new(&provider))),
         };
         let mut config = match options.certificate {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+            Some((chain, key)) => {
+                let chain = certificates(chain).ok_or(TlsError::Certificate)?;
+                let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
+                builder.with_client_auth_cert(chain, key)?
+            }
         };
         let offered = if options.http2 { H2 } else { HTTP1 };
         config.alpn_protocols = vec![offered.to_vec()];
         Ok(ClientTls {
             config: Arc::new(config),
             http2: options.http2,
-            key,
+            key: key(options),
         })
     }
 
@@ -94,16 +121,33 @@ impl ClientTls {
     }
 }
 
-fn key(options: &TlsOptions) -> u64 {
+/// All certificates of a PEM file; `None` where there is none, or one that cannot be read.
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    all.ok().filter(|all| !all.is_empty())
+}
+
+fn roots(ca: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(pem) => {
+            for certificate in certificates(pem).ok_or(TlsError::Ca)? {
+                roots.add(certificate).map_err(|_| TlsError::Ca)?;
+            }
+        }
+        // What the system has is not ours to judge: what cannot be read vouches for nobody.
+        None => _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+    }
+    match roots.is_empty() {
+        true => Err(TlsError::NoSystemRoots),
+        false => Ok(roots),
+    }
+}
+
+fn key(options: &TlsOptions<'_>) -> u64 {
     let mut hasher = FxHasher::default();
-    for root in &options.roots.roots {
-        root.subject.hash(&mut hasher);
-        root.subject_public_key_info.hash(&mut hasher);
-    }
-    if let Some((chain, key)) = &options.certificate {
-        chain.hash(&mut hasher);
-        key.secret_der().hash(&mut hasher);
-    }
+    options.ca.hash(&mut hasher);
+    options.certificate.hash(&mut hasher);
     options.min_version.hash(&mut hasher);
     options.http2.hash(&mut hasher);
     options.accept_any_certificate.hash(&mut hasher);

@@ -1,0 +1,170 @@
+//! Upstreams of a checked configuration: names are looked up, files of TLS are read.
+
+use crate::app::Parts;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tidegate_config::{self as config, Config, Error, Span};
+use tidegate_http::{
+    ClientTls, Forward, Peer, PeerAddress, ServerName, Speech, Timeouts, TlsOptions, TlsVersion,
+    Upstream,
+};
+use tidegate_listen::proxy_protocol::Version;
+
+/// All upstreams by name. One that cannot be built is missing, and has an error.
+pub(crate) async fn all<'a>(
+    config: &'a Config,
+    parts: &Parts,
+    errors: &mut Vec<Error>,
+) -> HashMap<&'a str, Arc<Upstream>> {
+    let mut all = HashMap::new();
+    for (name, upstream) in &config.upstreams {
+        let tls = upstream.tls.as_ref();
+        let tls = match tls.map(|tls| client_tls(config, name, upstream, tls)) {
+            Some(Err(error)) => {
+                errors.push(error);
+                continue;
+            }
+            Some(Ok(tls)) => Some(Arc::new(tls)),
+            None => None,
+        };
+        let mut peers = Vec::new();
+        for peer in &upstream.peers {
+            match peers_of(peer, upstream, tls.as_ref()).await {
+                Ok(resolved) => peers.extend(resolved),
+                Err(problem) => errors.push(config.error(peer.span, problem)),
+            }
+        }
+        let shared = Arc::from(name.as_str());
+        // Without peers, each has its own error.
+        let keeps = upstream.keepalive > 0;
+        let hash_by = match &upstream.balance {
+            config::Balance::RoundRobin => None,
+            config::Balance::Hash { attribute } => Some(attribute.as_str().into()),
+        };
+        let forward = upstream.forward.iter().map(forward).collect();
+        let (attempts, metrics) = (upstream.attempts, &parts.metrics);
+        let built = Upstream::new(&shared, peers, attempts, keeps, hash_by, forward, metrics);
+        if let Ok(built) = built {
+            all.insert(name.as_str(), Arc::new(built));
+        }
+    }
+    all
+}
+
+/// The peers that one entry stands for: a name can have several addresses.
+async fn peers_of(
+    peer: &config::Peer,
+    upstream: &config::Upstream,
+    tls: Option<&Arc<ClientTls>>,
+) -> Result<Vec<Peer>, String> {
+    let addresses = match &peer.address {
+        config::PeerAddress::Socket(socket) => vec![PeerAddress::Tcp(*socket)],
+        config::PeerAddress::Unix(path) => vec![PeerAddress::Unix(path.clone())],
+        config::PeerAddress::Name { host, port } => {
+            let found = tokio::net::lookup_host((host.as_str(), *port)).await;
+            let found: Vec<SocketAddr> = found
+                .map_err(|error| format!("cannot look up `{host}`: {error}"))?
+                .collect();
+            found.into_iter().map(PeerAddress::Tcp).collect()
+        }
+    };
+    let timeout = &upstream.timeout;
+    let timeouts = Timeouts {
+        connect: timeout.connect,
+        read: timeout.read,
+        write: timeout.write,
+        idle: timeout.idle,
+    };
+    let tls = match tls {
+        Some(tls) => Some((tls.clone(), server_name(peer, upstream)?)),
+        None => None,
+    };
+    let speech = Speech {
+        http2: upstream.protocol == config::UpstreamProtocol::Http2,
+        tls,
+        proxy: upstream.proxy_protocol.map(|version| match version {
+            config::ProxyVersion::V1 => Version::V1,
+            config::ProxyVersion::V2 => Version::V2,
+        }),
+    };
+    let name = peer.address.to_string();
+    let peers = addresses
+        .iter()
+        .map(|address| Peer::new(&name, address, peer.weight, &timeouts, speech.clone()));
+    peers
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
+}
+
+/// Whom the certificate of a peer has to be for.
+fn server_name(
+    peer: &config::Peer,
+    upstream: &config::Upstream,
+) -> Result<ServerName<'static>, String> {
+    let given = upstream
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.server_name.as_ref());
+    let name = match (given, &peer.address) {
+        (Some(name), _) => name.to_string(),
+        (None, config::PeerAddress::Socket(socket)) => socket.ip().to_string(),
+        (None, config::PeerAddress::Name { host, .. }) => host.clone(),
+        (None, config::PeerAddress::Unix(_)) => String::new(),
+    };
+    ServerName::try_from(name)
+        .map_err(|_| "its host cannot be the name of a certificate; set `server_name`".to_owned())
+}
+
+fn client_tls(
+    config: &Config,
+    name: &str,
+    upstream: &config::Upstream,
+    tls: &config::UpstreamTls,
+) -> Result<ClientTls, Error> {
+    let read = |path: &Path, span: Span| {
+        let problem = |error| format!("cannot read {}: {error}", path.display());
+        std::fs::read(path).map_err(|error| config.error(span, problem(error)))
+    };
+    let ca = match &tls.ca {
+        Some(ca) => Some(read(&ca.value, ca.span)?),
+        None => None,
+    };
+    let certificate = match &tls.certificate {
+        Some(files) => Some((
+            read(&files.cert, files.span)?,
+            read(&files.key, files.span)?,
+        )),
+        None => None,
+    };
+    if tls.danger_accept_any_certificate {
+        tracing::warn!(
+            upstream = name,
+            "danger_accept_any_certificate: certificates of this upstream's peers are not verified; \
+             whoever is between them and the proxy can read and change everything"
+        );
+    }
+    let options = TlsOptions {
+        ca: ca.as_deref(),
+        certificate: certificate
+            .as_ref()
+            .map(|(cert, key)| (&cert[..], &key[..])),
+        min_version: match tls.min_version {
+            config::TlsVersion::V1_2 => TlsVersion::V1_2,
+            config::TlsVersion::V1_3 => TlsVersion::V1_3,
+        },
+        http2: upstream.protocol == config::UpstreamProtocol::Http2,
+        accept_any_certificate: tls.danger_accept_any_certificate,
+    };
+    ClientTls::new(&options).map_err(|error| config.error(tls.span, error.to_string()))
+}
+
+fn forward(fields: &config::Forward) -> Forward {
+    match fields {
+        config::Forward::XForwarded => Forward::XForwarded,
+        config::Forward::Forwarded => Forward::Forwarded,
+        config::Forward::TrueClientIp => Forward::TrueClientIp,
+        config::Forward::CfConnectingIp => Forward::CfConnectingIp,
+    }
+}
