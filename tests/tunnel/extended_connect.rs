@@ -49,7 +49,8 @@ struct Stream {
 }
 
 async fn ask(client: &mut SendRequest<Bytes>, request: Request<()>) -> Stream {
-    let (response, sender) = client.send_request(request, false).unwrap();
+    let end = request.method() != Method::CONNECT;
+    let (response, sender) = client.send_request(request, end).unwrap();
     let response = soon("a response", response).await.unwrap();
     let (head, body) = response.into_parts();
     Stream {

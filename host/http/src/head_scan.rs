@@ -37,6 +37,8 @@ struct Message {
     last: u8,
     /// Bytes of the present line so far, its end included.
     length: usize,
+    /// Bytes that were read after the head.
+    beyond: usize,
     name: Name,
     has_length: bool,
     has_encoding: bool,
@@ -98,10 +100,18 @@ impl HeadScan {
             message.read_line(line, end.is_some())?;
             rest = after;
         }
+        message.beyond += rest.len();
         if message.has_encoding && !message.chunks.accepts(rest) {
             return Err(Refusal::Framing);
         }
         Ok(())
+    }
+}
+
+impl HeadScan {
+    /// Bytes of the present message that were read, and are not of its head.
+    pub(crate) fn beyond(&self) -> usize {
+        self.message.beyond
     }
 }
 

@@ -114,6 +114,16 @@ fn heads_are_bounded() {
     );
 }
 
+#[test]
+fn what_comes_with_a_head_is_counted() {
+    let mut scan = scanning(4096);
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(scan.read(0, &[&head[..], b"early"].concat()), Ok(()));
+    assert_eq!(scan.beyond(), 5);
+    assert_eq!(scan.read(2, head), Ok(()));
+    assert_eq!(scan.beyond(), 0);
+}
+
 /// What messages are made of, and what spoils them.
 const WORDS: [&[u8]; 22] = [
     b"GET ",

@@ -83,6 +83,15 @@ pub(crate) struct Io {
     linger: Option<Linger>,
 }
 
+/// A socket that was taken out, and what had come after the head.
+pub(crate) struct Taken {
+    pub(crate) stream: Stream,
+    /// So many bytes of it Pingora has got.
+    pub(crate) read: usize,
+    /// The rest.
+    pub(crate) unread: Bytes,
+}
+
 /// What the connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -181,10 +190,16 @@ impl Io {
         self.stream.is_closed_by_peer()
     }
 
-    /// Take the socket, for what is no longer HTTP. What was read before, and not by Pingora, comes with
-    /// the next reads, and then the end.
-    pub(crate) fn take(&self) -> Option<Stream> {
-        self.stream.take()
+    /// Take the socket, for what is no longer HTTP.
+    pub(crate) fn take(&self) -> Option<Taken> {
+        Some(Taken {
+            stream: self.stream.take()?,
+            read: match &self.scan {
+                Scan::Messages(scan) => scan.beyond(),
+                Scan::Frames(_) => 0,
+            },
+            unread: self.first.clone(),
+        })
     }
 
     /// Look at what the client sent.

@@ -274,7 +274,7 @@ fn limits(limits: &config::Limits) -> Limits {
         h2_control_frames: limits.h2_control_frames,
         requests_per_connection: limits.requests_per_connection,
         h2_streams: limits.h2_streams,
-        tunnel_idle_timeout: std::time::Duration::from_secs(24 * 3600),
+        tunnel_idle_timeout: limits.tunnel_idle_timeout,
     }
 }
 

@@ -15,11 +15,12 @@ URL = f"ws://{sys.argv[1]}"
 
 
 def to(path, **options):
-    return connect(URL + path, proxy=None, max_size=4 << 20, **options)
+    options = {"subprotocols": ["other", "chat"], "max_size": 4 << 20, **options}
+    return connect(URL + path, proxy=None, **options)
 
 
 async def echo():
-    async with to("/echo", subprotocols=["other", "chat"]) as connection:
+    async with to("/echo") as connection:
         assert connection.subprotocol == "chat", connection.subprotocol
         extensions = [extension.name for extension in connection.protocol.extensions]
         assert extensions == ["permessage-deflate"], extensions

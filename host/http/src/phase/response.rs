@@ -2,7 +2,7 @@
 
 use crate::context::{Context, Instead};
 use crate::{hsts, respond};
-use http::Version;
+use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -17,6 +17,11 @@ pub async fn run(
     head: &mut ResponseHeader,
     context: &mut Context,
 ) -> pingora::Result<()> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Where one was asked for, it does not come this way.
+        let kind = ErrorType::InvalidHTTPHeader;
+        return Err(Error::explain(kind, "a 101 that nobody asked for").into_up());
+    }
     if head.status.is_informational() {
         return Ok(());
     }

@@ -143,14 +143,17 @@ async fn take(session: &mut ServerSession) -> pingora::Result<(Stream, Bytes)> {
     let io = session
         .stream()
         .and_then(|stream| stream.as_any().downcast_ref::<Io>());
-    let stream = io.and_then(Io::take);
-    let stream = stream.ok_or_else(|| internal("the client's stream is another"))?;
+    let taken = io.and_then(Io::take);
+    let taken = taken.ok_or_else(|| internal("the client's stream is another"))?;
     let mut early = BytesMut::new();
-    // Without its socket, it gives what it has and then the end.
-    while let Some(data) = session.read_request_body().await? {
+    // To read on would cost Pingora's buffer of 64 KiB, for as long as the tunnel is open.
+    while early.len() < taken.read
+        && let Some(data) = session.read_request_body().await?
+    {
         early.extend_from_slice(&data);
     }
-    Ok((stream, early.freeze()))
+    early.extend_from_slice(&taken.unread);
+    Ok((taken.stream, early.freeze()))
 }
 
 /// The two ends of a tunnel.
