@@ -112,11 +112,13 @@ impl Message {
             Some(index) if ends => line.get(index).copied(),
             _ => Some(self.last),
         };
+        let is_broken = self.last == b'\r' && line.first() != Some(&b'\n');
         self.length += line.len();
         self.last = line.last().copied().unwrap_or(self.last);
         // Empty lines before the request line are passed over (RFC 9112 §2.2).
         let is_empty = ends && self.length == 2;
         match self.part {
+            Part::RequestLine if is_broken => return Err(Refusal::Malformed),
             Part::RequestLine if is_empty && self.spaces == 0 => {}
             Part::RequestLine => self.read_request_line(line)?,
             Part::Fields | Part::Body => self.read_name(line)?,

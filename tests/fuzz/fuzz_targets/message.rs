@@ -33,7 +33,9 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
         read = read.and_then(|()| pieces.read(0, piece));
         rest = after;
     }
-    assert_eq!(read.and_then(|()| pieces.read(0, rest)), whole);
+    // Which of two mistakes is found first may depend on it.
+    let read = read.and_then(|()| pieces.read(0, rest));
+    assert_eq!(read.is_err(), whole.is_err());
     let mut fields = [httparse::EMPTY_HEADER; 256];
     let mut request = httparse::Request::new(&mut fields);
     let Ok(httparse::Status::Complete(end)) = request.parse(&bytes) else {
