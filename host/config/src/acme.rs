@@ -206,13 +206,13 @@ impl RawAcme {
         self.fallback.0.iter().map(|name| name.value.as_str())
     }
 
-    /// `None` where something was wrong. `fallbacks` are all names that stand in a `fallback`.
+    /// `fallbacks` are all names that stand in a `fallback`.
     pub(crate) fn resolve(
         self,
         name: &Located<String>,
         fallbacks: &BTreeSet<String>,
         resolver: &mut Resolver,
-    ) -> Option<Acme> {
+    ) -> Acme {
         self.check_alone(name, fallbacks, resolver);
         let dns = self.dns.and_then(|dns| {
             if self.challenge != Challenge::Dns01 {
@@ -235,25 +235,22 @@ impl RawAcme {
         let contact = self.contact.into_iter();
         let contact = contact.filter_map(|url| resolve_contact(url, resolver));
         let contact = contact.collect();
-        let external_account = match self.external_account {
-            None => None,
-            Some(account) => Some(ExternalAccount {
-                key_id: account.key_id,
-                key: secret_name::resolve(account.key, "key", resolver)?,
-            }),
-        };
+        let external_account = self.external_account.and_then(|account| {
+            let key = secret_name::resolve(account.key, "key", resolver)?;
+            let key_id = account.key_id;
+            Some(ExternalAccount { key_id, key })
+        });
         let encryption = self
             .encryption
             .and_then(|secret| secret_name::resolve(secret, "encryption", resolver));
-        let on_demand = match self.on_demand {
-            None => None,
-            Some(on_demand) => Some(on_demand.value.resolve(on_demand.span, resolver)?),
-        };
+        let on_demand = self
+            .on_demand
+            .and_then(|on_demand| on_demand.value.resolve(on_demand.span, resolver));
         let renew = resolve_renew(self.renew_before, self.renew_after, resolver);
         let absolute = |path: Located<PathBuf>| {
             Located::new(resolver.source().resolve_path(path.value), path.span)
         };
-        Some(Acme {
+        Acme {
             span: name.span,
             directory: self.directory.0.0,
             ca: self.ca.map(absolute),
@@ -269,7 +266,7 @@ impl RawAcme {
             key_type: self.key_type,
             dns,
             on_demand,
-        })
+        }
     }
 
     /// Keys that must be there.

@@ -178,9 +178,8 @@ fn resolve_acme(raw: Keyed<RawAcme>, resolver: &mut Resolver) -> BTreeMap<String
     let mut resolved = BTreeMap::new();
     for (name, raw) in raw.0 {
         resolver.check_name(&name);
-        if let Some(acme) = raw.resolve(&name, &fallbacks, resolver) {
-            resolved.insert(name.value, acme);
-        }
+        let acme = raw.resolve(&name, &fallbacks, resolver);
+        resolved.insert(name.value, acme);
     }
     resolved
 }

@@ -324,6 +324,8 @@ impl RawSettings {
                 "no cipher suite is left for these versions",
                 "names of suites for TLS 1.3 begin with TLS13_; add one, or allow another version",
             );
+            // So that names, which inherit it, do not say the same again.
+            return (base.clone(), narrowed);
         }
         (written, narrowed)
     }
