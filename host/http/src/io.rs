@@ -8,6 +8,12 @@
 //!
 //! What passes is looked at ([`HeadScan`], [`FrameScan`]), and ends the connection if it is hostile.
 
+mod deadline;
+mod linger;
+mod stall;
+
+pub(crate) use deadline::HeadClock;
+
 use crate::abuse::{Cut, Refusal};
 use crate::frame_scan::{ENHANCE_YOUR_CALM_FRAME, FrameScan, Said};
 use crate::guard::Guard;
@@ -15,56 +21,30 @@ use crate::head_scan::HeadScan;
 use crate::takeable::Takeable;
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
+use deadline::HeadDeadline;
+use linger::Linger;
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use stall::Stall;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use tidegate_chain::HeadLimits;
 use tidegate_listen::Stream;
 use tidegate_listen::tls::Alpn;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep};
-
-/// How long, and for how many bytes, a client may go on sending after the last response.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 4 << 20;
 
 /// Writes are gathered up to this size.
 const GATHER: usize = 16 * 1024;
-
-/// Counts the heads of a connection: even while one is awaited, odd while its request is served.
-#[derive(Debug, Default)]
-pub(crate) struct HeadClock(AtomicU32);
-
-impl HeadClock {
-    /// A head was read.
-    pub(crate) fn head_is_read(&self) {
-        self.0.fetch_or(1, Ordering::Relaxed);
-    }
-
-    /// The request is done; the next head may come.
-    pub(crate) fn request_is_done(&self) {
-        let now = self.0.load(Ordering::Relaxed);
-        if now & 1 == 1 {
-            self.0.store(now.wrapping_add(1), Ordering::Relaxed);
-        }
-    }
-
-    fn now(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// The bytes of a connection.
 pub(crate) struct Io {
@@ -115,13 +95,6 @@ enum Scan {
     Frames(FrameScan),
 }
 
-/// How long the client has not read what we write.
-struct Stall {
-    guard: Arc<Guard>,
-    timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
 /// What a connection's bytes are held to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -133,15 +106,6 @@ pub(crate) struct Bounds {
     pub(crate) head: HeadLimits,
     /// Frames of HTTP/2 that ask for nothing.
     pub(crate) control_frames: u32,
-}
-
-struct HeadDeadline {
-    clock: Arc<HeadClock>,
-    timeout: Duration,
-    /// The head that `begun` and `timer` are of.
-    head: u32,
-    begun: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Io {
@@ -161,18 +125,8 @@ impl Io {
             stream: Takeable::new(stream),
             first,
             gathered: Vec::new(),
-            stall: Stall {
-                guard: guard.clone(),
-                timeout: bounds.write_time,
-                timer: None,
-            },
-            deadline: HeadDeadline {
-                head: clock.now(),
-                clock,
-                timeout: bounds.head_time,
-                begun: Some(Instant::now()),
-                timer: None,
-            },
+            stall: Stall::new(guard.clone(), bounds.write_time),
+            deadline: HeadDeadline::new(clock, bounds.head_time),
             scan: match protocol {
                 Protocol::Http1 => Scan::Messages(HeadScan::new(&bounds.head)),
                 Protocol::Http2 => Scan::Frames(FrameScan::new(bounds.control_frames)),
@@ -267,70 +221,6 @@ impl Io {
         }
         // TLS takes more than the socket does.
         self.stall.poll_flush(&mut self.stream, cx)
-    }
-}
-
-impl Stall {
-    /// Write, or fail when nothing could be written for too long.
-    fn poll_write(
-        &mut self,
-        stream: &mut Takeable,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(stream).poll_write(cx, bytes);
-        self.unless_late(written, cx)
-    }
-
-    /// Send what TLS holds, at most a record, or fail in the same way.
-    fn poll_flush(&mut self, stream: &mut Takeable, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(stream).poll_flush(cx);
-        self.unless_late(flushed, cx)
-    }
-
-    fn unless_late<T>(
-        &mut self,
-        done: Poll<io::Result<T>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if done.is_ready() {
-            self.timer = None;
-            return done;
-        }
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
-        timer.as_mut().poll(cx).map(|()| {
-            self.guard.cut(Cut::WriteTimeout);
-            let text = "the client did not read in time";
-            Err(io::Error::new(io::ErrorKind::TimedOut, text))
-        })
-    }
-}
-
-impl HeadDeadline {
-    /// Called with every read: whether the head's time is over.
-    fn poll(&mut self, cx: &mut Context<'_>, read: bool, pending: bool) -> Poll<()> {
-        let now = self.clock.now();
-        if now != self.head {
-            self.head = now;
-            self.begun = None;
-            self.timer = None;
-        }
-        if now & 1 == 1 {
-            return Poll::Pending;
-        }
-        if read && self.begun.is_none() {
-            self.begun = Some(Instant::now());
-        }
-        let Some(begun) = self.begun.filter(|_| pending) else {
-            return Poll::Pending;
-        };
-        let end = begun + self.timeout;
-        self.timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)))
-            .as_mut()
-            .poll(cx)
     }
 }
 
@@ -436,39 +326,6 @@ impl Shutdown for Io {
     async fn shutdown(&mut self) {
         // The client may be gone already.
         let _ = AsyncWriteExt::shutdown(self).await;
-    }
-}
-
-/// What is left of a connection after the last response.
-struct Linger {
-    timer: Pin<Box<Sleep>>,
-    left: usize,
-}
-
-impl Linger {
-    fn new() -> Linger {
-        Linger {
-            timer: Box::pin(tokio::time::sleep(LINGER)),
-            left: LINGER_BYTES,
-        }
-    }
-
-    /// Read what the client still sends, and throw it away: to close a connection with unread data resets
-    /// it, and what the client has not read of the response yet is lost (RFC 9112 §9.6).
-    fn poll(&mut self, stream: &mut Takeable, cx: &mut Context<'_>) -> Poll<()> {
-        let mut rest = [0; 4096];
-        loop {
-            if self.timer.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            let mut buffer = ReadBuf::new(&mut rest);
-            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
-            let count = buffer.filled().len();
-            self.left = self.left.saturating_sub(count);
-            if read.is_err() || count == 0 || self.left == 0 {
-                return Poll::Ready(());
-            }
-        }
     }
 }
 

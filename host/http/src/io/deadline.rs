@@ -1,0 +1,79 @@
+//! The time that a request head may take as a whole.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// Counts the heads of a connection: even while one is awaited, odd while its request is served.
+#[derive(Debug, Default)]
+pub(crate) struct HeadClock(AtomicU32);
+
+impl HeadClock {
+    /// A head was read.
+    pub(crate) fn head_is_read(&self) {
+        self.0.fetch_or(1, Ordering::Relaxed);
+    }
+
+    /// The request is done; the next head may come.
+    pub(crate) fn request_is_done(&self) {
+        let now = self.0.load(Ordering::Relaxed);
+        if now & 1 == 1 {
+            self.0.store(now.wrapping_add(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Even while a head is awaited.
+    pub(super) fn now(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How long a head may take as a whole.
+pub(super) struct HeadDeadline {
+    pub(super) clock: Arc<HeadClock>,
+    timeout: Duration,
+    /// The head that `begun` and `timer` are of.
+    head: u32,
+    begun: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl HeadDeadline {
+    /// The first head begins now.
+    pub(super) fn new(clock: Arc<HeadClock>, timeout: Duration) -> HeadDeadline {
+        HeadDeadline {
+            head: clock.now(),
+            clock,
+            timeout,
+            begun: Some(Instant::now()),
+            timer: None,
+        }
+    }
+
+    /// Called with every read: whether the head's time is over.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, read: bool, pending: bool) -> Poll<()> {
+        let now = self.clock.now();
+        if now != self.head {
+            self.head = now;
+            self.begun = None;
+            self.timer = None;
+        }
+        if now & 1 == 1 {
+            return Poll::Pending;
+        }
+        if read && self.begun.is_none() {
+            self.begun = Some(Instant::now());
+        }
+        let Some(begun) = self.begun.filter(|_| pending) else {
+            return Poll::Pending;
+        };
+        let end = begun + self.timeout;
+        self.timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)))
+            .as_mut()
+            .poll(cx)
+    }
+}
