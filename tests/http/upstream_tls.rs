@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use http_body_util::Full;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
@@ -13,7 +15,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::harness::{Authority, Issued, Origin, Proxy, Response, get, tidegate, upstream};
+use crate::harness::{Authority, Issued, Origin, Proxy, Response, get, post, tidegate, upstream};
 
 /// A server's side of TLS.
 struct Server {
@@ -58,7 +60,15 @@ impl Server {
         let mut config = builder.with_single_cert(chain, key).unwrap();
         config.alpn_protocols = self.alpn.iter().map(|one| one.as_bytes().into()).collect();
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        Origin::secured(acceptor, |seen| http::Response::new(Full::new(seen.body))).await
+        Origin::secured(acceptor, |seen| {
+            let mut answer = http::Response::new(Full::new(seen.body));
+            if seen.target.starts_with("/close") {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert("connection", close);
+            }
+            answer
+        })
+        .await
     }
 }
 
@@ -98,10 +108,42 @@ async fn a_peer_with_the_right_certificate_is_spoken_to() {
     let authority = Authority::new();
     let origin = Server::of(&authority, "127.0.0.1").start().await;
     let proxy = proxy(&authority, &[origin.address()], TRUSTING).await;
-    for _ in 0..3 {
-        assert_eq!(answer(&proxy).await.status, 200);
+    for path in ["/1", "/2", "/3"] {
+        assert_eq!(proxy.get(path).await.status, 200);
+        // Once it is logged, the connection waits for the next.
+        proxy.access_line(path).await;
     }
-    assert_eq!(origin.seen().len(), 3);
+    assert_eq!((origin.seen().len(), origin.accepted()), (3, 1));
+}
+
+#[tokio::test]
+async fn connections_that_the_peer_closed_are_not_used_again() {
+    let authority = Authority::new();
+    let origin = Server::of(&authority, "127.0.0.1").start().await;
+    let proxy = proxy(&authority, &[origin.address()], TRUSTING).await;
+    for path in ["/close/1", "/close/2"] {
+        assert_eq!(proxy.get(path).await.status, 200);
+        proxy.access_line(path).await;
+    }
+    assert_eq!(origin.accepted(), 2);
+    let keys = format!("keepalive = 0\n{TRUSTING}");
+    let none = self::proxy(&authority, &[origin.address()], &keys).await;
+    for path in ["/1", "/2"] {
+        assert_eq!(none.get(path).await.status, 200);
+        none.access_line(path).await;
+    }
+    assert_eq!(origin.accepted(), 4);
+}
+
+#[tokio::test]
+async fn large_bodies_pass_both_ways_over_tls() {
+    let authority = Authority::new();
+    let origin = Server::of(&authority, "127.0.0.1").start().await;
+    let proxy = proxy(&authority, &[origin.address()], TRUSTING).await;
+    let body = Bytes::from(vec![b'x'; 3 << 20]);
+    for _ in 0..3 {
+        assert!(proxy.send(post("/", body.clone())).await.body == body);
+    }
 }
 
 #[tokio::test]
