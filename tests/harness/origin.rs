@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use super::{Authority, Body, until};
 
@@ -106,6 +107,31 @@ impl Origin {
                     // Some clients do not trust it.
                     if let Ok(stream) = acceptor.accept(stream).await {
                         serve_connection(stream, shared, service).await;
+                    }
+                });
+            }
+        })
+    }
+
+    /// As [`Origin::answering`], over TLS of the test's own, in HTTP/2 where that was agreed to.
+    pub async fn secured(
+        acceptor: TlsAcceptor,
+        answer: impl Fn(Seen) -> http::Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Origin {
+        let (listener, address) = listen().await;
+        let service = immediate(answer);
+        Origin::start(address, async move |state| {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, service, shared) =
+                    (acceptor.clone(), service.clone(), state.clone());
+                state.spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    match stream.get_ref().1.alpn_protocol() {
+                        Some(b"h2") => serve_h2_connection(stream, shared, service).await,
+                        _ => serve_connection(stream, shared, service).await,
                     }
                 });
             }
@@ -279,7 +305,11 @@ async fn serve_connection(
         .await;
 }
 
-async fn serve_h2_connection(stream: TcpStream, state: Arc<State>, service: Service) {
+async fn serve_h2_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    state: Arc<State>,
+    service: Service,
+) {
     let service = service_fn(move |request| {
         let (state, service) = (state.clone(), service.clone());
         async move { state.answer(request, &service).await }

@@ -133,12 +133,14 @@ impl Issued {
         CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()
     }
 
-    fn chain(&self) -> Vec<CertificateDer<'static>> {
+    /// The certificate and what vouches for it.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         let all = CertificateDer::pem_slice_iter(self.cert.as_bytes());
         all.map(Result::unwrap).collect()
     }
 
-    fn private_key(&self) -> PrivateKeyDer<'static> {
+    /// The key.
+    pub fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
 }

@@ -20,3 +20,7 @@ mod paths;
 mod route_limits;
 mod routing;
 mod timeouts;
+mod upstream_forward;
+mod upstream_messages;
+mod upstream_proxy_protocol;
+mod upstream_tls;

@@ -6,11 +6,13 @@
 
 mod dial;
 mod error;
+mod kept;
 mod tls;
 mod unverified;
 
 pub(crate) use dial::Dial;
 pub use error::ConnectError;
+pub(crate) use kept::{Kept, Lent};
 pub use tls::{ClientTls, TlsError, TlsOptions, TlsVersion};
 
 use crate::peer::PeerAddress;

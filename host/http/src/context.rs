@@ -8,6 +8,7 @@ use crate::guard::Guard;
 use crate::handshake::ClientFields;
 use crate::interpose::Back;
 use crate::io::HeadClock;
+use crate::peer::Lending;
 use crate::plugins::Shared;
 use crate::state::{ListenerState, RequestLimits, Route, State};
 use crate::tunnel::Traffic;
@@ -68,6 +69,8 @@ pub struct Context {
     /// What is to be sent instead of what was to come, and why.
     pub(crate) instead: Option<Instead>,
     pub(crate) upstream: UpstreamTrace,
+    /// Whether the client speaks gRPC-Web, and the upstream gRPC.
+    pub(crate) grpc_web: bool,
     /// Of an h2 request.
     pub(crate) body_clock: Option<Arc<BodyClock>>,
     /// Bytes of the request body that passed.
@@ -95,8 +98,26 @@ pub(crate) struct UpstreamTrace {
     pub(crate) peer: Option<Arc<str>>,
     /// The group that is asked: the route's, or the one that a plugin chose.
     pub(crate) group: Option<Arc<Upstream>>,
+    /// The connection with TLS of the last attempt.
+    pub(crate) lent: Option<Lending>,
     /// When its head was there, after the request's.
     pub(crate) answered_after: Option<Duration>,
+}
+
+impl UpstreamTrace {
+    /// Whether the connection of the last attempt served another exchange before. Of one without TLS, Pingora
+    /// knows that.
+    pub(crate) fn is_reused(&self) -> bool {
+        let lent = self.lent.as_ref().and_then(|lent| lent.get());
+        lent.is_some_and(|lent| lent.reused)
+    }
+
+    /// The exchange is over.
+    pub(crate) fn give_back(&mut self) {
+        if let Some(lent) = self.lent.take().as_ref().and_then(|lent| lent.get()) {
+            lent.take_back();
+        }
+    }
 }
 
 impl Context {
@@ -113,6 +134,7 @@ impl Context {
             interposed: None,
             instead: None,
             upstream: UpstreamTrace::default(),
+            grpc_web: false,
             body_clock: BODY.try_with(Arc::clone).ok(),
             body_bytes: 0,
             tunnel: None,

@@ -30,6 +30,7 @@ mod echo;
 mod error_pages;
 mod forward;
 mod frame_scan;
+mod grpc_web;
 mod guard;
 mod handshake;
 mod head;

@@ -1,6 +1,6 @@
 //! One peer of an upstream, and what Pingora is told about it.
 
-use crate::connect::{ClientTls, Connector, Dial, ProxiedFor};
+use crate::connect::{ClientTls, Connector, Dial, Kept, Lent, ProxiedFor};
 use crate::upstream::UpstreamError;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
@@ -9,7 +9,7 @@ use rustls_pki_types::ServerName;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tidegate_listen::proxy_protocol::Version;
 
@@ -27,6 +27,7 @@ pub struct Peer {
     template: HttpPeer,
     connector: Arc<Connector>,
     http2: bool,
+    kept: Arc<Kept>,
     /// Keyed: clients choose their ports, and must not find two whose connections would be shared.
     clients: RandomState,
 }
@@ -62,7 +63,12 @@ pub struct Speech {
     pub tls: Option<(Arc<ClientTls>, ServerName<'static>)>,
     /// The version of the PROXY protocol header that each connection begins with.
     pub proxy: Option<Version>,
+    /// The most connections with TLS that wait for their next exchange.
+    pub keep: usize,
 }
+
+/// The connection with TLS that an exchange has, once it has one.
+pub(crate) type Lending = Arc<OnceLock<Arc<Lent>>>;
 
 impl Peer {
     /// A peer.
@@ -76,6 +82,9 @@ impl Peer {
         timeouts: &Timeouts,
         speech: Speech,
     ) -> Result<Peer, UpstreamError> {
+        // Of HTTP/2, Pingora alone knows what goes on in it; with a PROXY header, it is of one client.
+        let exclusive = speech.http2 || speech.proxy.is_some();
+        let keep = if exclusive { 0 } else { speech.keep };
         let connector = Arc::new(Connector {
             address: address.clone(),
             proxy: speech.proxy,
@@ -91,6 +100,7 @@ impl Peer {
             template: template(&connector, timeouts, speech.http2)?,
             connector,
             http2: speech.http2,
+            kept: Kept::new(keep, timeouts.idle),
             clients: RandomState::new(),
         })
     }
@@ -110,18 +120,27 @@ impl Peer {
         self.template.options.read_timeout
     }
 
-    /// What Pingora is told, for a request of this client.
-    pub(crate) fn http_peer(&self, client: Option<ProxiedFor>) -> HttpPeer {
+    /// What Pingora is told, for a request of this client; and where the connection is found that it gets, where
+    /// it is one with TLS.
+    pub(crate) fn http_peer(&self, client: Option<ProxiedFor>) -> (HttpPeer, Option<Lending>) {
         let mut peer = self.template.clone();
-        if self.connector.proxy.is_some() {
+        let Connector { proxy, tls, .. } = &*self.connector;
+        if proxy.is_none() && tls.is_none() {
+            return (peer, None);
+        }
+        if proxy.is_some() {
             // The header is of the connection: it carries requests of one client.
             peer.group_key ^= self.clients.hash_one(client);
-            peer.options.custom_l4 = Some(Arc::new(Dial {
-                connector: self.connector.clone(),
-                client,
-            }));
         }
-        peer
+        let lent = Lending::default();
+        // For Pingora this is a plain connection: it is secured before it gets it.
+        peer.options.custom_l4 = Some(Arc::new(Dial {
+            connector: self.connector.clone(),
+            client,
+            kept: self.kept.clone(),
+            lent: lent.clone(),
+        }));
+        (peer, tls.is_some().then_some(lent))
     }
 }
 
@@ -147,11 +166,6 @@ fn template(
     options.alpn = if http2 { ALPN::H2 } else { ALPN::H1 };
     options.max_h2_streams = H2_STREAMS;
     if let Some((tls, name)) = &connector.tls {
-        // For Pingora this is a plain connection: it is secured before it gets it.
-        options.custom_l4 = Some(Arc::new(Dial {
-            connector: connector.clone(),
-            client: None,
-        }));
         let mut hasher = FxHasher::default();
         (tls.key(), name).hash(&mut hasher);
         template.group_key = hasher.finish();

@@ -106,6 +106,8 @@ pub struct Route {
     pub error_pages: Arc<ErrorPages>,
     /// While it lasts.
     pub maintenance: Option<Maintenance>,
+    /// Whether gRPC-Web is translated to gRPC for its upstream.
+    pub grpc_web: bool,
 }
 
 /// Who answers the requests of a route.

@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
@@ -96,6 +97,15 @@ impl ProxyHttp for Phases {
         c: &mut Context,
     ) -> Result<()> {
         phase::response::run(s, head, c).await
+    }
+
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        c: &mut Context,
+    ) -> Result<Option<Bytes>> {
+        Ok(phase::response::trailers(trailers, c))
     }
 
     fn error_while_proxy(

@@ -42,6 +42,7 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
             limits: request_limits(&route.limits),
             error_pages: Arc::new(own_pages),
             maintenance: pages.maintenance(&route.maintenance),
+            grpc_web: route.grpc_web,
         };
         routes.push((matcher, Arc::new(built)));
     }

@@ -12,6 +12,21 @@ use tidegate_http::{
 };
 use tidegate_listen::proxy_protocol::Version;
 
+/// What every start, reload and check says of an upstream whose peers may have any certificate.
+pub(crate) const UNVERIFIED: &str = "danger_accept_any_certificate: certificates of its peers are not \
+    verified; whoever is between them and the proxy can read and change everything";
+
+/// The upstreams whose peers may have any certificate.
+pub(crate) fn unverified(config: &Config) -> impl Iterator<Item = &str> {
+    let any = |upstream: &config::Upstream| {
+        let tls = upstream.tls.as_ref();
+        tls.is_some_and(|tls| tls.danger_accept_any_certificate)
+    };
+    let all = config.upstreams.iter();
+    all.filter(move |(_, upstream)| any(upstream))
+        .map(|(name, _)| name.as_str())
+}
+
 /// All upstreams by name. One that cannot be built is missing, and has an error.
 pub(crate) async fn all<'a>(
     config: &'a Config,
@@ -88,6 +103,7 @@ async fn peers_of(
             config::ProxyVersion::V1 => Version::V1,
             config::ProxyVersion::V2 => Version::V2,
         }),
+        keep: upstream.keepalive as usize,
     };
     let name = peer.address.to_string();
     let peers = addresses
@@ -139,11 +155,7 @@ fn client_tls(
         None => None,
     };
     if tls.danger_accept_any_certificate {
-        tracing::warn!(
-            upstream = name,
-            "danger_accept_any_certificate: certificates of this upstream's peers are not verified; \
-             whoever is between them and the proxy can read and change everything"
-        );
+        tracing::warn!(upstream = name, "{UNVERIFIED}");
     }
     let options = TlsOptions {
         ca: ca.as_deref(),

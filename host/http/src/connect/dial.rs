@@ -1,5 +1,6 @@
 //! A [`Connector`] as Pingora calls it.
 
+use super::kept::{Kept, Lent};
 use super::{ConnectError, Connected, Connector, Plain, ProxiedFor};
 use async_trait::async_trait;
 use pingora::connectors::L4Connect;
@@ -9,90 +10,94 @@ use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketS
 use pingora::{Error, ErrorType};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::client::TlsStream;
-use tokio_util::either::Either;
 
-/// Connects to a peer for a client.
+/// Connects to a peer for an exchange.
 #[derive(Debug)]
 pub(crate) struct Dial {
     /// How the peer is connected to.
     pub(crate) connector: Arc<Connector>,
     /// Whom the PROXY header names.
     pub(crate) client: Option<ProxiedFor>,
+    /// Connections of exchanges before, where they may serve any client.
+    pub(crate) kept: Arc<Kept>,
+    /// The connection, once there is one with TLS.
+    pub(crate) lent: Arc<OnceLock<Arc<Lent>>>,
 }
 
 #[async_trait]
 impl L4Connect for Dial {
     async fn connect(&self, _: &SocketAddr) -> pingora::Result<Stream> {
-        match self.connector.connect(self.client.as_ref()).await {
-            Ok(Connected::Left(Plain::Left(stream))) => Ok(stream.into()),
-            Ok(Connected::Left(Plain::Right(stream))) => Ok(stream.into()),
-            Ok(Connected::Right(stream)) => {
-                Ok(VirtualSocketStream::new(Box::new(Secured(stream))).into())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// With the type that retries and our statuses go by.
-impl From<ConnectError> for Box<Error> {
-    fn from(error: ConnectError) -> Box<Error> {
-        let kind = match error {
-            ConnectError::Timeout(_) => ErrorType::ConnectTimedout,
-            ConnectError::Connect(_) => ErrorType::ConnectError,
-            ConnectError::Certificate(_) => ErrorType::InvalidCert,
-            ConnectError::Tls(_) | ConnectError::Protocol => ErrorType::TLSHandshakeFailure,
+        let (connection, reused) = match self.kept.take() {
+            Some(kept) => (kept, true),
+            None => match self.connector.connect(self.client.as_ref()).await {
+                Ok(Connected::Left(Plain::Left(stream))) => return Ok(stream.into()),
+                Ok(Connected::Left(Plain::Right(stream))) => return Ok(stream.into()),
+                Ok(Connected::Right(stream)) => (stream, false),
+                Err(error) => return Err(Error::because(kind(&error), "to connect", error)),
+            },
         };
-        Error::because(kind, "to connect", error)
+        let lent = Lent::new(connection, reused, self.kept.clone());
+        // Pingora asks once for a peer, and gets another for another attempt.
+        let _ = self.lent.set(lent.clone());
+        Ok(VirtualSocketStream::new(Box::new(Secured(lent))).into())
     }
 }
 
-/// A TLS connection as Pingora takes it.
+/// What Pingora's retries and our statuses go by.
+fn kind(error: &ConnectError) -> ErrorType {
+    match error {
+        ConnectError::Timeout(_) => ErrorType::ConnectTimedout,
+        ConnectError::Connect(_) => ErrorType::ConnectError,
+        ConnectError::Certificate(_) => ErrorType::InvalidCert,
+        ConnectError::Tls(_) | ConnectError::Protocol => ErrorType::TLSHandshakeFailure,
+    }
+}
+
+/// A connection with TLS as Pingora takes it.
 #[derive(Debug)]
-struct Secured(Box<TlsStream<Plain>>);
+struct Secured(Arc<Lent>);
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
 
 impl VirtualSocket for Secured {
-    fn set_socket_option(&self, option: VirtualSockOpt) -> io::Result<()> {
-        let socket = match self.0.get_ref().0 {
-            Either::Left(socket) => socket,
-            Either::Right(_) => return Ok(()),
-        };
-        match option {
-            VirtualSockOpt::NoDelay => socket.set_nodelay(true),
-            // Nobody asks for it.
-            _ => Ok(()),
-        }
+    /// The socket has its options already.
+    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
+        Ok(())
     }
 }
 
 impl AsyncRead for Secured {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        self.0.poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Secured {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        self.0.poll_write(|tls| tls.poll_write(cx, bytes))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_write(|tls| tls.poll_flush(cx))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.end();
+        self.0.poll_write(|tls| tls.poll_shutdown(cx))
     }
 }

@@ -40,6 +40,10 @@ pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> 
         // Nobody says so later: what is not there does not pass.
         clock.passed(true);
     }
+    if session.req_header().version == Version::HTTP_10 {
+        // It knows no 1xx (RFC 9110 §15.2).
+        session.set_ignore_info_resp(true);
+    }
     set_deadlines(session, &context.state.limits);
     identify(session.req_header_mut(), context);
     let checked = check(session.req_header_mut(), context);

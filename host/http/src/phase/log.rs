@@ -23,6 +23,7 @@ pub async fn run(
     context.give_back(session);
     context.take_verdict();
     Interposed::remove(session, context);
+    context.upstream.give_back();
     let took = context.start.elapsed();
     let tunnel = context.tunnel.unwrap_or_default();
     // The response to a request that opened a tunnel ended with its head.

@@ -1,8 +1,9 @@
 //! The upstream's response head is there: plugins run in reverse.
 
 use crate::context::{Context, Instead};
-use crate::{hsts, respond};
-use http::{StatusCode, Version};
+use crate::{grpc_web, hsts, respond};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -42,6 +43,15 @@ pub(crate) async fn pass(
         upstream.metrics.answered.inc();
         upstream.metrics.head_seconds.observe(took.as_secs_f64());
     }
+    if context.grpc_web {
+        grpc_web::response(head)?;
+    }
+    if session.req_header().version == Version::HTTP_10
+        && head.remove_header(&header::TRANSFER_ENCODING).is_some()
+    {
+        // It knows no chunks (RFC 9112 §6.1): the body ends with the connection.
+        session.set_keepalive(None);
+    }
     hsts::add(head, context)?;
     match respond::run_plugins(session, context, head).await? {
         None if context.interposed.is_none() => begin(context).await,
@@ -52,6 +62,11 @@ pub(crate) async fn pass(
             Error::e_explain(ErrorType::HTTPStatus(status), "a plugin replied instead")
         }
     }
+}
+
+/// The upstream's trailers are there; gives what the client gets in the body for them.
+pub fn trailers(trailers: &HeaderMap, context: &Context) -> Option<Bytes> {
+    context.grpc_web.then(|| grpc_web::trailers(trailers))
 }
 
 /// Nobody holds the head back: it goes to the client now.

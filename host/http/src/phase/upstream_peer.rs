@@ -24,7 +24,9 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
     let Some(peer) = upstream.peer(context.upstream.turn) else {
         return Err(internal("no peer"));
     };
-    Ok(Box::new(peer.http_peer(context.proxied_for())))
+    let (peer, lent) = peer.http_peer(context.proxied_for());
+    context.upstream.lent = lent;
+    Ok(Box::new(peer))
 }
 
 /// Choose the upstream, at the first attempt, and whose turn it is.
@@ -147,7 +149,9 @@ pub fn failed(
         && !session.as_ref().retry_buffer_truncated()
         && !super::has_begun(session)
         && can_start_anew(context);
-    error.retry.decide_reuse(reused);
+    error
+        .retry
+        .decide_reuse(reused || context.upstream.is_reused());
     // An upstream that closed a pooled connection while we wrote to it has not seen the request.
     let retry = repeatable && error.retry() && may_retry(context);
     error.set_retry(retry);

@@ -2,8 +2,9 @@
 
 use crate::context::Context;
 use crate::forward::Forward;
+use crate::grpc_web;
 use crate::plugins::{Plugins, unless_gone};
-use http::header;
+use http::{StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use tidegate_chain::{Event, Phase, Verdict};
@@ -23,6 +24,7 @@ pub async fn run(
         head.insert_header(header::CONNECTION, "close")?;
     }
     complete(head, context)?;
+    translate(head, context)?;
     let Some(shared) = context.plugins.clone() else {
         return Ok(());
     };
@@ -80,6 +82,25 @@ fn frame(
         head.insert_header(header::CONTENT_LENGTH, length)?;
     }
     Ok(())
+}
+
+/// Make gRPC of gRPC-Web, where the route does so.
+fn translate(head: &mut RequestHeader, context: &mut Context) -> pingora::Result<()> {
+    if !context.route.as_deref().is_some_and(|route| route.grpc_web) {
+        return Ok(());
+    }
+    match grpc_web::Kind::of(&head.headers) {
+        grpc_web::Kind::Other => Ok(()),
+        grpc_web::Kind::Binary => {
+            context.grpc_web = true;
+            grpc_web::request(head)
+        }
+        grpc_web::Kind::Text => {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            let reason = "gRPC-Web in text form is not translated";
+            Err(super::failure::refuse(context, status, reason))
+        }
+    }
 }
 
 /// Say for whom the request is, in the fields that the upstream wants.

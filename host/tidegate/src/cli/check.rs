@@ -12,6 +12,12 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
         .build()?;
     let parts = Parts::new(&config)?;
     runtime.block_on(parts.assemble(&config))?;
+    for name in crate::upstreams::unverified(&config) {
+        eprintln!(
+            "warning: upstream `{name}`: {}",
+            crate::upstreams::UNVERIFIED
+        );
+    }
     super::print(&format!(
         "{}: ok ({}, {}, {})\n",
         path.display(),
