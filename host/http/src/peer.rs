@@ -121,7 +121,7 @@ impl Peer {
     }
 
     /// What Pingora is told, for a request of this client; and where the connection is found that it gets, where
-    /// it is one with TLS.
+    /// it is one that is to be kept.
     pub(crate) fn http_peer(&self, client: Option<ProxiedFor>) -> (HttpPeer, Option<Lending>) {
         let mut peer = self.template.clone();
         let Connector { proxy, tls, .. } = &*self.connector;
@@ -140,7 +140,8 @@ impl Peer {
             kept: self.kept.clone(),
             lent: lent.clone(),
         }));
-        (peer, tls.is_some().then_some(lent))
+        let lends = tls.is_some() && self.kept.keeps();
+        (peer, lends.then_some(lent))
     }
 }
 

@@ -6,8 +6,9 @@
 //! has judged that it can be used again; then the connection is taken back and kept here.
 
 use super::Plain;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -38,6 +39,11 @@ impl Kept {
         })
     }
 
+    /// Whether any are kept.
+    pub(crate) fn keeps(&self) -> bool {
+        self.most > 0
+    }
+
     /// The one that was used last, if the peer has neither closed it nor sent anything meanwhile.
     pub(super) fn take(&self) -> Option<Tls> {
         loop {
@@ -50,9 +56,6 @@ impl Kept {
 
     fn put(self: &Arc<Kept>, connection: Tls) {
         let mut idle = lock(&self.idle);
-        if self.most == 0 {
-            return;
-        }
         if idle.len() >= self.most {
             idle.remove(0);
         }
@@ -166,8 +169,11 @@ fn is_quiet(connection: &mut Tls) -> bool {
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);
     let mut nobody = Context::from_waker(Waker::noop());
-    let read = Pin::new(connection).poll_read(&mut nobody, &mut buffer);
-    read.is_pending()
+    let read = poll_fn(|cx| Pin::new(&mut *connection).poll_read(cx, &mut buffer));
+    // Otherwise a task that has done much would be told to wait, whatever there is.
+    pin!(tokio::task::unconstrained(read))
+        .poll(&mut nobody)
+        .is_pending()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
