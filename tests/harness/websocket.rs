@@ -6,7 +6,7 @@ use std::io;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Origin, soon};
@@ -127,8 +127,8 @@ pub async fn echoing() -> Origin {
 }
 
 /// Gives back what comes, until it ends.
-pub async fn echo(mut stream: TcpStream) {
-    let (mut reader, mut writer) = stream.split();
+pub async fn echo(stream: impl AsyncRead + AsyncWrite) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let _ = tokio::io::copy(&mut reader, &mut writer).await;
     let _ = writer.shutdown().await;
 }
@@ -156,7 +156,7 @@ pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// A head with its last empty line, and what was read after it.
-pub async fn read_head(stream: &mut TcpStream) -> io::Result<(String, Vec<u8>)> {
+pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(String, Vec<u8>)> {
     let mut came = Vec::new();
     loop {
         if let Some(end) = came.windows(4).position(|end| end == b"\r\n\r\n") {

@@ -7,7 +7,7 @@ use h2::client::{SendRequest, handshake};
 use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::websocket::{echo, echoing, field, switching};
@@ -15,7 +15,13 @@ use crate::harness::{ECHO, Origin, Proxy, route_to, soon, until};
 
 /// An HTTP/2 connection to the proxy that knows of extended CONNECT.
 async fn connect(proxy: &Proxy) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(proxy.address()).await.unwrap();
+    connect_on(TcpStream::connect(proxy.address()).await.unwrap()).await
+}
+
+/// As [`connect`], on a connection that is there.
+pub async fn connect_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> SendRequest<Bytes> {
     let (sender, connection) = handshake(stream).await.unwrap();
     tokio::spawn(connection);
     let mut sender = soon("the connection", sender.ready()).await.unwrap();
@@ -28,7 +34,8 @@ async fn connect(proxy: &Proxy) -> SendRequest<Bytes> {
     sender
 }
 
-fn asking(protocol: &'static str, fields: &[(&'static str, &str)]) -> Request<()> {
+/// An extended CONNECT for `/ws`.
+pub fn asking(protocol: &'static str, fields: &[(&'static str, &str)]) -> Request<()> {
     let mut request = Request::builder()
         .method(Method::CONNECT)
         .uri("http://test.example/ws?x=1")
@@ -41,14 +48,15 @@ fn asking(protocol: &'static str, fields: &[(&'static str, &str)]) -> Request<()
 }
 
 /// A stream that was answered.
-struct Stream {
-    status: StatusCode,
+pub struct Stream {
+    pub status: StatusCode,
     headers: HeaderMap,
     sender: SendStream<Bytes>,
     body: RecvStream,
 }
 
-async fn ask(client: &mut SendRequest<Bytes>, request: Request<()>) -> Stream {
+/// Asks, and waits for the head that answers.
+pub async fn ask(client: &mut SendRequest<Bytes>, request: Request<()>) -> Stream {
     let end = request.method() != Method::CONNECT;
     let (response, sender) = client.send_request(request, end).unwrap();
     let response = soon("a response", response).await.unwrap();
@@ -62,14 +70,14 @@ async fn ask(client: &mut SendRequest<Bytes>, request: Request<()>) -> Stream {
 }
 
 impl Stream {
-    fn send(&mut self, data: &'static str, end: bool) {
+    pub fn send(&mut self, data: &'static str, end: bool) {
         self.sender
             .send_data(Bytes::from_static(data.as_bytes()), end)
             .unwrap();
     }
 
     /// The next so many bytes.
-    async fn receive(&mut self, count: usize) -> Vec<u8> {
+    pub async fn receive(&mut self, count: usize) -> Vec<u8> {
         soon(&format!("{count} bytes"), async {
             let mut all = Vec::new();
             while all.len() < count {

@@ -7,6 +7,7 @@ mod many;
 mod operation;
 mod plugins;
 mod refused;
+mod tls;
 mod upgrade;
 mod websocket;
 

@@ -290,7 +290,11 @@ fn head(reply: &Reply) -> pingora::Result<ResponseHeader> {
     Ok(head)
 }
 
-async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+pub(crate) async fn write(
+    session: &mut Session,
+    head: ResponseHeader,
+    body: Bytes,
+) -> pingora::Result<()> {
     let no_body =
         session.req_header().method == Method::HEAD || is_bodiless(head.status) || body.is_empty();
     session

@@ -20,7 +20,7 @@ mod upgrade;
 pub(crate) use carry::Traffic;
 pub(crate) use upgrade::{Upgrade, is_extended_connect, translate};
 
-use crate::context::{Context, Instead};
+use crate::context::Context;
 use crate::interpose::Interposed;
 use crate::io::Io;
 use crate::metrics::TunnelMetrics;
@@ -29,7 +29,7 @@ use crate::{phase, respond};
 use bytes::{Bytes, BytesMut};
 use carry::{Broken, Early, carry};
 use h2_stream::H2Stream;
-use http::StatusCode;
+use http::{StatusCode, header};
 use leg::Switched;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -37,7 +37,6 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 use prometheus::IntGauge;
 use std::time::Duration;
-use tidegate_chain::Reply;
 use tidegate_listen::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -106,15 +105,15 @@ async fn open(
     Interposed::remove(session, context);
     phase::response::pass(session, &mut head, context).await?;
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
-        // A plugin wants it to be something else.
-        let reply = Reply {
-            status: head.status,
-            headers: head.headers.clone(),
-            ..Reply::text(head.status, Bytes::new())
-        };
-        context.instead = Some(Instead::Reply(reply));
-        let kind = ErrorType::HTTPStatus(head.status.as_u16());
-        return Err(Error::explain(kind, "a plugin changed a 101"));
+        // A plugin wants it to be something else: there is no tunnel, and no body.
+        head.remove_header(&header::CONNECTION);
+        head.remove_header(&header::UPGRADE);
+        if !respond::is_bodiless(head.status) {
+            head.insert_header(header::CONTENT_LENGTH, 0)?;
+        }
+        session.set_keepalive(None);
+        respond::write(session, head, Bytes::new()).await?;
+        return Ok(None);
     }
     if upgrade.is_extended_connect() {
         head.set_status(StatusCode::OK)?;
