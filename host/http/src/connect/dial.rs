@@ -36,7 +36,7 @@ impl L4Connect for Dial {
                 Ok(Connected::Left(Plain::Left(stream))) => return Ok(stream.into()),
                 Ok(Connected::Left(Plain::Right(stream))) => return Ok(stream.into()),
                 Ok(Connected::Right(stream)) => (stream, false),
-                Err(error) => return Err(Error::because(kind(&error), "to connect", error)),
+                Err(error) => return Err(error.into()),
             },
         };
         let lent = Lent::new(connection, reused, self.kept.clone());
@@ -46,13 +46,16 @@ impl L4Connect for Dial {
     }
 }
 
-/// What Pingora's retries and our statuses go by.
-fn kind(error: &ConnectError) -> ErrorType {
-    match error {
-        ConnectError::Timeout(_) => ErrorType::ConnectTimedout,
-        ConnectError::Connect(_) => ErrorType::ConnectError,
-        ConnectError::Certificate(_) => ErrorType::InvalidCert,
-        ConnectError::Tls(_) | ConnectError::Protocol => ErrorType::TLSHandshakeFailure,
+/// With the type that retries and our statuses go by.
+impl From<ConnectError> for Box<Error> {
+    fn from(error: ConnectError) -> Box<Error> {
+        let kind = match error {
+            ConnectError::Timeout(_) => ErrorType::ConnectTimedout,
+            ConnectError::Connect(_) => ErrorType::ConnectError,
+            ConnectError::Certificate(_) => ErrorType::InvalidCert,
+            ConnectError::Tls(_) | ConnectError::Protocol => ErrorType::TLSHandshakeFailure,
+        };
+        Error::because(kind, "to connect", error)
     }
 }
 
