@@ -48,7 +48,7 @@ impl Stall {
         self.unless_late(flushed, cx)
     }
 
-    fn unless_late<T>(
+    pub(super) fn unless_late<T>(
         &mut self,
         done: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
