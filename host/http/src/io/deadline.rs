@@ -25,6 +25,11 @@ impl HeadClock {
         }
     }
 
+    /// Whether nothing is under way.
+    pub(super) fn is_awaiting_head(&self) -> bool {
+        self.now() & 1 == 0
+    }
+
     /// Even while a head is awaited.
     pub(super) fn now(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
