@@ -13,6 +13,12 @@ fn boastful() -> Request {
         ("x-forwarded-host", "evil.example"),
         ("x-forwarded-port", "443"),
         ("x-real-ip", "6.6.6.6"),
+        ("true-client-ip", "6.6.6.6"),
+        ("cf-connecting-ip", "6.6.6.6"),
+        ("client-cert", ":AAAA:"),
+        ("x-client-cert-subject", "CN=admin"),
+        ("x_forwarded_for", "6.6.6.6"),
+        ("true_client_ip", "6.6.6.6"),
         ("x-request-id", "chosen-by-the-client"),
     ]
     .into_iter()
@@ -20,6 +26,18 @@ fn boastful() -> Request {
         with_header(request, name, value)
     })
 }
+
+const NEVER_BELIEVED_OF_A_CLIENT: [&str; 9] = [
+    "forwarded",
+    "x-forwarded-port",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "client-cert",
+    "x-client-cert-subject",
+    "x_forwarded_for",
+    "true_client_ip",
+];
 
 async fn trusting(networks: &str) -> (Origin, Proxy) {
     let origin = Origin::echo().await;
@@ -62,7 +80,7 @@ async fn what_a_client_says_for_itself_is_dropped() {
         assert_eq!(seen.header("x-forwarded-proto"), "http");
         assert_eq!(seen.header("x-forwarded-host"), "test.example");
         assert_eq!(seen.header("x-real-ip"), "127.0.0.1");
-        for name in ["forwarded", "x-forwarded-port"] {
+        for name in NEVER_BELIEVED_OF_A_CLIENT {
             assert_eq!(seen.header(name), "", "{name}");
         }
         assert_ne!(seen.header("x-request-id"), "chosen-by-the-client");
@@ -121,6 +139,101 @@ async fn the_client_is_the_rightmost_address_that_is_not_trusted() {
         let line = proxy.access_line(path).await;
         assert_eq!(line.field("client").as_deref(), Some(client), "{fields:?}");
     }
+}
+
+/// A proxy that believes one field, and an origin behind it.
+async fn believing(field: &str) -> (Origin, Proxy) {
+    let origin = Origin::echo().await;
+    let config = format!(
+        "
+[[listener]]
+name = \"web\"
+address = \"127.0.0.1:0\"
+trusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]
+client_address = {field:?}
+{}",
+        route_to(&origin)
+    );
+    let proxy = Proxy::start(&config).await;
+    (origin, proxy)
+}
+
+#[tokio::test]
+async fn one_field_says_who_the_client_is() {
+    for (field, value) in [
+        ("x-forwarded-for", "6.6.6.6, 203.0.113.7, 10.1.1.1"),
+        (
+            "forwarded",
+            "for=\"6.6.6.6\", for=203.0.113.7, for=10.1.1.1",
+        ),
+        ("x-real-ip", "203.0.113.7"),
+        ("true-client-ip", "203.0.113.7"),
+        ("cf-connecting-ip", "203.0.113.7"),
+    ] {
+        let (_origin, proxy) = believing(field).await;
+        let others = [
+            "x-forwarded-for",
+            "forwarded",
+            "x-real-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+        ];
+        let others = others.into_iter().filter(|other| *other != field);
+        let request = others.fold(get("/said"), |request, other| {
+            let lie = if other == "forwarded" {
+                "for=6.6.6.6"
+            } else {
+                "6.6.6.6"
+            };
+            with_header(request, other, lie)
+        });
+        proxy.send(with_header(request, field, value)).await;
+        let line = proxy.access_line("/said").await;
+        assert_eq!(
+            line.field("client").as_deref(),
+            Some("203.0.113.7"),
+            "{field}"
+        );
+        for (path, garbage) in [("/two", "203.0.113.7 203.0.113.8"), ("/none", "unknown")] {
+            proxy.send(with_header(get(path), field, garbage)).await;
+            let line = proxy.access_line(path).await;
+            assert_eq!(
+                line.field("client").as_deref(),
+                Some("127.0.0.1"),
+                "{field}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_trusted_proxy_does_not_write_is_not_passed_on() {
+    let (origin, proxy) = believing("true-client-ip").await;
+    proxy.send(boastful()).await;
+    let seen = &origin.seen()[0];
+    assert_eq!(seen.header("true-client-ip"), "6.6.6.6");
+    assert_eq!(seen.header("x-forwarded-proto"), "https");
+    for name in [
+        "forwarded",
+        "cf-connecting-ip",
+        "x_forwarded_for",
+        "true_client_ip",
+    ] {
+        assert_eq!(seen.header(name), "", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn forwarded_says_how_the_client_asked() {
+    let (origin, proxy) = believing("forwarded").await;
+    let value = "for=6.6.6.6;proto=http, for=203.0.113.7;proto=https;host=a.example, for=10.1.1.1";
+    let request = with_header(get("/"), "forwarded", value);
+    proxy
+        .send(with_header(request, "x-forwarded-proto", "ftp"))
+        .await;
+    let seen = &origin.seen()[0];
+    assert_eq!(seen.header("x-forwarded-proto"), "https");
+    assert_eq!(seen.header("x-forwarded-host"), "a.example");
 }
 
 #[tokio::test]

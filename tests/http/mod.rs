@@ -17,6 +17,8 @@ mod listeners;
 mod maintenance;
 mod messages;
 mod paths;
+mod proxy_protocol;
+mod proxy_protocol_peers;
 mod route_limits;
 mod routing;
 mod timeouts;

@@ -148,7 +148,7 @@ async fn large_bodies_pass_both_ways_over_tls() {
 
 #[tokio::test]
 async fn certificates_of_others_are_refused() {
-    let (authority, stranger) = (Authority::new(), Authority::named("a stranger"));
+    let (authority, stranger) = (Authority::new(), Authority::new());
     let origin = Server::of(&stranger, "127.0.0.1").start().await;
     let peers = [origin.address()];
     let trusting = proxy(&authority, &peers, TRUSTING).await;
@@ -244,7 +244,7 @@ async fn http_2_is_for_peers_that_agree_to_it() {
 
 #[tokio::test]
 async fn any_certificate_is_accepted_where_that_is_written_and_each_start_warns() {
-    let (authority, stranger) = (Authority::new(), Authority::named("a stranger"));
+    let (authority, stranger) = (Authority::new(), Authority::new());
     let origin = Server::of(&stranger, "another.example").start().await;
     let keys = "[upstream.app.tls]\ndanger_accept_any_certificate = true";
     let proxy = proxy(&authority, &[origin.address()], keys).await;
@@ -256,7 +256,7 @@ async fn any_certificate_is_accepted_where_that_is_written_and_each_start_warns(
 
 #[tokio::test]
 async fn another_peer_is_tried_when_one_has_a_wrong_certificate() {
-    let (authority, stranger) = (Authority::new(), Authority::named("a stranger"));
+    let (authority, stranger) = (Authority::new(), Authority::new());
     let wrong = Server::of(&stranger, "127.0.0.1").start().await;
     let right = Server::of(&authority, "127.0.0.1").start().await;
     let proxy = proxy(&authority, &[wrong.address(), right.address()], TRUSTING).await;

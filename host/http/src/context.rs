@@ -37,9 +37,11 @@ pub struct Connection {
     pub listener: Arc<str>,
     /// Who is connected; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
-    /// Where it is connected to; `None` on a Unix socket.
+    /// Where the client connected to: to us, or to the load balancer; `None` on a Unix socket.
     pub local: Option<SocketAddr>,
-    /// The same as a field's value, for the upstream.
+    /// Who sends the requests: the peer, or whom a load balancer names in a PROXY protocol header.
+    pub client: Option<SocketAddr>,
+    /// The address of `client` as a field's value, for the upstream.
     pub(crate) forwarded_for: Option<HeaderValue>,
     /// What its handshake has shown.
     pub(crate) tls: Option<TlsFacts>,

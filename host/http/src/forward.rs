@@ -31,7 +31,9 @@ impl Forward {
             Forward::Forwarded => {
                 let host = head.headers.get(header::HOST);
                 let host = host.map_or(&b""[..], |host| host.as_bytes());
-                let element = element(facts.peer, host, facts.scheme);
+                let connection = context.connection.as_deref();
+                let sender = connection.and_then(|c| c.client).map(|sender| sender.ip());
+                let element = element(sender, host, facts.scheme);
                 append(head, "forwarded", element)
             }
             Forward::TrueClientIp => client(head, "true-client-ip", context),

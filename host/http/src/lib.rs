@@ -49,11 +49,13 @@ mod serve;
 mod state;
 mod takeable;
 mod throttle;
+mod tlv_attributes;
 mod tunnel;
 mod upstream;
 
 pub use access_log::{AccessLog, Format};
 pub use attribute_metrics::AttributeMetrics;
+pub use client::ClientAddress;
 pub use connect::{
     ClientTls, ConnectError, Connected, Connector, Plain, ProxiedFor, TlsError, TlsOptions,
     TlsVersion,

@@ -169,7 +169,7 @@ impl Metrics {
             )?,
             refused: counter(
                 "tidegate_connections_refused_total",
-                "Connections closed before their first request, by reason: a cap that was reached, or what went wrong in TLS.",
+                "Connections closed before their first request, by reason: a cap that was reached, or what went wrong with the PROXY protocol or TLS.",
                 &["listener", "reason"],
             )?,
             handshakes: counter(

@@ -8,7 +8,7 @@ use crate::handshake;
 use crate::io::{Bounds, HeadClock, Io, Protocol};
 use crate::metrics::ListenerMetrics;
 use crate::state::{Limits, State};
-use crate::{Metrics, context, tunnel};
+use crate::{Metrics, context, tlv_attributes, tunnel};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -25,7 +25,7 @@ use std::time::Duration;
 use tidegate_listen::tls::TlsFacts;
 use tidegate_listen::{Plain, Refused, Stream};
 use tokio::io::AsyncReadExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// What an h2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -85,24 +85,35 @@ where
         match refused {
             Refused::Connections => metrics.refused_connections.inc(),
             Refused::PerAddress => metrics.refused_per_address.inc(),
+            Refused::ProxyProtocol => self.metrics.refused(listener, "proxy-protocol"),
         }
     }
 
     /// Serve a connection to its end.
-    pub async fn serve(&self, listener: Arc<str>, connection: tidegate_listen::Connection) {
+    pub async fn serve(&self, listener: Arc<str>, mut connection: tidegate_listen::Connection) {
         let _open = Open::new(self.metrics.listener(&listener));
         let limits = self.state.load().limits.clone();
-        let tidegate_listen::Connection { stream, peer, slot } = connection;
+        let deadline = Instant::now() + limits.handshake_timeout;
         let mut stop = self.stop.clone();
-        let streams = limits.h2_streams as usize + limits.h2_resets;
-        let guard = Arc::new(Guard::new(
-            self.metrics.abuse().clone(),
-            listener.clone(),
-            streams,
-        ));
-        let shaken = tokio::select! {
-            shaken = self.shake_hands(&listener, stream, &limits) => shaken,
+        let guard = self.guard(&listener, &limits);
+        let identified = tokio::select! {
+            identified = self.identify(&listener, &mut connection, deadline) => identified,
             // A connection that has said nothing yet has nothing to finish.
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        if !identified {
+            return;
+        }
+        let tidegate_listen::Connection {
+            stream,
+            peer,
+            client,
+            destination,
+            tlvs,
+            slot,
+        } = connection;
+        let shaken = tokio::select! {
+            shaken = self.shake_hands(&listener, stream, deadline) => shaken,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Some((mut stream, tls)) = shaken else {
@@ -124,45 +135,73 @@ where
         let client_fields = tls
             .as_ref()
             .map(|tls| handshake::client_fields(&stream, tls));
-        let attributes = tls.as_ref().map(handshake::attributes);
+        let mut attributes = tlv_attributes::of(&tlvs);
+        attributes.extend(tls.iter().flat_map(handshake::attributes));
         let clock = Arc::new(HeadClock::default());
-        let local = stream.local_address();
-        let bounds = Bounds {
-            head_time: limits.header_timeout,
-            write_time: limits.write_timeout,
-            head: limits.request.head,
-            control_frames: limits.h2_control_frames,
-        };
+        let local = destination.or_else(|| stream.local_address());
         let io = Io::new(
             stream,
             peer,
             first,
             protocol,
             clock.clone(),
-            &bounds,
+            &bounds(&limits),
             guard.clone(),
         );
-        let app = Arc::new(App {
+        let connection = Connection {
+            listener,
+            peer,
+            local,
+            client,
+            forwarded_for: client.and_then(forwarded_for),
+            tls,
+            attributes: attributes.into(),
+            client_fields: client_fields.unwrap_or_default(),
+            clock,
+            guard,
+        };
+        let app = self.app(&limits, connection);
+        ServerApp::process_new(&app, Box::new(io), &self.stop).await;
+        drop(slot);
+    }
+
+    fn guard(&self, listener: &Arc<str>, limits: &Limits) -> Arc<Guard> {
+        let streams = limits.h2_streams as usize + limits.h2_resets;
+        let abuse = self.metrics.abuse().clone();
+        Arc::new(Guard::new(abuse, listener.clone(), streams))
+    }
+
+    fn app(&self, limits: &Limits, connection: Connection) -> Arc<App<P>> {
+        Arc::new(App {
             proxy: self.proxy.clone(),
-            options: options(&limits),
+            options: options(limits),
             h2_streams: limits.h2_streams,
             h2_resets: limits.h2_resets,
             head_bytes: u32::try_from(limits.request.head.bytes).unwrap_or(u32::MAX),
             read_timeout: limits.read_timeout,
-            connection: Arc::new(Connection {
-                listener,
-                peer,
-                local,
-                forwarded_for: peer.and_then(forwarded_for),
-                tls,
-                attributes: attributes.unwrap_or_default().into(),
-                client_fields: client_fields.unwrap_or_default(),
-                clock,
-                guard,
-            }),
-        });
-        ServerApp::process_new(&app, Box::new(io), &self.stop).await;
-        drop(slot);
+            connection: Arc::new(connection),
+        })
+    }
+
+    /// Find out who the client is; whether the connection goes on.
+    async fn identify(
+        &self,
+        listener: &str,
+        connection: &mut tidegate_listen::Connection,
+        deadline: Instant,
+    ) -> bool {
+        let senders = {
+            let state = self.state.load();
+            let listener = state.listeners.get(listener);
+            listener.and_then(|listener| listener.proxy_senders.clone())
+        };
+        let identified = timeout_at(deadline, connection.identify(senders.as_deref())).await;
+        match identified {
+            Ok(Ok(())) => return true,
+            Ok(Err(refused)) => self.refused(listener, refused),
+            Err(_) => self.metrics.refused(listener, "handshake-timeout"),
+        }
+        false
     }
 
     /// TLS, where the listener has it.
@@ -170,9 +209,8 @@ where
         &self,
         listener: &str,
         plain: Plain,
-        limits: &Limits,
+        deadline: Instant,
     ) -> Option<(Stream, Option<TlsFacts>)> {
-        let deadline = Instant::now() + limits.handshake_timeout;
         let acceptor = {
             let state = self.state.load();
             state.listeners.get(listener).and_then(|l| l.tls.clone())
@@ -190,8 +228,17 @@ where
     }
 }
 
-fn forwarded_for(peer: SocketAddr) -> Option<HeaderValue> {
-    HeaderValue::try_from(peer.ip().to_canonical().to_string()).ok()
+fn forwarded_for(client: SocketAddr) -> Option<HeaderValue> {
+    HeaderValue::try_from(client.ip().to_canonical().to_string()).ok()
+}
+
+fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        head_time: limits.header_timeout,
+        write_time: limits.write_timeout,
+        head: limits.request.head,
+        control_frames: limits.h2_control_frames,
+    }
 }
 
 /// Read until it is clear what the client speaks. Other than Pingora's own way, this never waits for

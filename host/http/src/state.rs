@@ -1,12 +1,13 @@
 //! What a request reads: made whole by every reload, never changed.
 
-use crate::{ErrorPages, Maintenance, RouteMetrics, Upstream};
+use crate::{ClientAddress, ErrorPages, Maintenance, RouteMetrics, Upstream};
 use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_chain::{Budget, Chain, Groups, HeadLimits, Plugin, Reply};
+use tidegate_listen::proxy_protocol::Senders;
 use tidegate_listen::tls::Acceptor;
 use tidegate_route::Table;
 
@@ -43,6 +44,10 @@ impl State {
 pub struct ListenerState {
     /// Who may say for whom a request is, in forwarding fields.
     pub trusted_proxies: Vec<IpNet>,
+    /// In which of them.
+    pub client_address: ClientAddress,
+    /// Who may say for whom a connection is, in a PROXY protocol header.
+    pub proxy_senders: Option<Arc<Senders>>,
     /// TLS, where it is spoken.
     pub tls: Option<Arc<Acceptor>>,
     /// The port of https, where everybody is sent there.
@@ -69,7 +74,7 @@ pub struct Limits {
     pub request: RequestLimits,
     /// From the first byte of a head to its end; on a new connection, from its start.
     pub header_timeout: Duration,
-    /// Of all that comes before HTTP: the handshake of TLS.
+    /// Of all that comes before HTTP: a PROXY protocol header and the handshake of TLS together.
     pub handshake_timeout: Duration,
     /// Of a connection between requests.
     pub idle_timeout: Duration,

@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accept until `stop` turns true or its sender is gone; then close the listener.
 ///
-/// `serve` gets each connection that fits under the caps and should not block; `refuse` is told of
+/// `serve` gets each connection that fits under the listener's cap and should not block; `refuse` is told of
 /// each that does not (it is closed).
 pub async fn accept(
     listener: Listener,
@@ -29,8 +29,8 @@ pub async fn accept(
             accepted = next(&listener) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match caps.take(peer.map(|peer| peer.ip())) {
-                Ok(slot) => serve(Connection { stream, peer, slot }),
+            Ok((stream, peer)) => match caps.take() {
+                Ok(slot) => serve(Connection::new(stream, peer, slot)),
                 Err(refused) => refuse(refused),
             },
             Err(error) if is_of_one_connection(&error) => {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Caps of one listener. Counted at accept and at close, never on a request.
+/// Caps of one listener. Counted when a connection begins and when it ends, never on a request.
 #[derive(Debug, Clone)]
 pub struct Caps(Arc<Inner>);
 
@@ -35,9 +35,12 @@ pub enum Refused {
     /// The listener holds as many as it may.
     #[error("the listener has reached its connections")]
     Connections,
-    /// The address holds as many as it may.
+    /// The client's address holds as many as it may.
     #[error("the address has reached its connections")]
     PerAddress,
+    /// There is no PROXY protocol header where there has to be one, or a wrong one.
+    #[error("there is no valid PROXY protocol header")]
+    ProxyProtocol,
 }
 
 impl Caps {
@@ -56,28 +59,42 @@ impl Caps {
         self.0.per_address.store(per_address, Ordering::Relaxed);
     }
 
-    /// Take a place.
+    /// Take a place among all connections. Whose it is may not be known yet.
     ///
     /// # Errors
-    /// A cap is reached.
-    pub fn take(&self, address: Option<IpAddr>) -> Result<Slot, Refused> {
-        let address = address.map(subscriber);
+    /// The listener has reached its cap.
+    pub fn take(&self) -> Result<Slot, Refused> {
         let mut counts = self.0.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.connections >= self.0.connections.load(Ordering::Relaxed) {
             return Err(Refused::Connections);
         }
-        if let Some(address) = address {
-            let of_address = counts.by_address.entry(address).or_insert(0);
-            if *of_address >= self.0.per_address.load(Ordering::Relaxed) {
-                return Err(Refused::PerAddress);
-            }
-            *of_address += 1;
-        }
         counts.connections += 1;
         Ok(Slot {
             caps: self.clone(),
-            address,
+            address: None,
         })
+    }
+}
+
+impl Slot {
+    /// Count the connection as one of this client, once.
+    ///
+    /// # Errors
+    /// The client has reached its cap.
+    pub fn count(&mut self, client: IpAddr) -> Result<(), Refused> {
+        if self.address.is_some() {
+            return Ok(());
+        }
+        let address = subscriber(client);
+        let inner = &self.caps.0;
+        let mut counts = inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = counts.by_address.get(&address).copied().unwrap_or(0);
+        if open >= inner.per_address.load(Ordering::Relaxed) {
+            return Err(Refused::PerAddress);
+        }
+        counts.by_address.insert(address, open + 1);
+        self.address = Some(address);
+        Ok(())
     }
 }
 
@@ -108,26 +125,41 @@ fn subscriber(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    /// A place that is counted as one of this address.
+    fn take(caps: &Caps, address: &str) -> Result<Slot, Refused> {
+        let mut slot = caps.take()?;
+        slot.count(address.parse().unwrap())?;
+        Ok(slot)
+    }
+
     #[test]
     fn caps_count_and_give_back() {
         let caps = Caps::new(3, 2);
-        let one: Option<IpAddr> = Some("192.0.2.1".parse().unwrap());
-        let mapped: Option<IpAddr> = Some("::ffff:192.0.2.1".parse().unwrap());
-        let a = caps.take(one).unwrap();
-        let _b = caps.take(mapped).unwrap();
-        assert_eq!(caps.take(one).unwrap_err(), Refused::PerAddress);
-        let _c = caps.take(None).unwrap();
-        assert_eq!(caps.take(None).unwrap_err(), Refused::Connections);
+        let a = take(&caps, "192.0.2.1").unwrap();
+        let mut b = take(&caps, "::ffff:192.0.2.1").unwrap();
+        assert_eq!(take(&caps, "192.0.2.1").unwrap_err(), Refused::PerAddress);
+        // Counted once, whatever is said later.
+        b.count("192.0.2.2".parse().unwrap()).unwrap();
+        let _c = caps.take().unwrap();
+        assert_eq!(caps.take().unwrap_err(), Refused::Connections);
         drop(a);
-        assert!(caps.take(one).is_ok());
+        assert!(take(&caps, "192.0.2.1").is_ok());
+    }
+
+    #[test]
+    fn a_client_that_is_refused_leaves_nothing_behind() {
+        let caps = Caps::new(1, 0);
+        assert_eq!(take(&caps, "192.0.2.1").unwrap_err(), Refused::PerAddress);
+        caps.set(1, 1);
+        assert!(take(&caps, "192.0.2.1").is_ok());
+        assert!(caps.0.counts.lock().unwrap().by_address.is_empty());
     }
 
     #[test]
     fn v6_is_counted_by_64() {
         let caps = Caps::new(9, 1);
-        let address = |text: &str| Some(text.parse().unwrap());
-        let _a = caps.take(address("2001:db8:1::1")).unwrap();
-        assert!(caps.take(address("2001:db8:1::2")).is_err());
-        assert!(caps.take(address("2001:db8:1:1::2")).is_ok());
+        let _a = take(&caps, "2001:db8:1::1").unwrap();
+        assert!(take(&caps, "2001:db8:1::2").is_err());
+        assert!(take(&caps, "2001:db8:1:1::2").is_ok());
     }
 }

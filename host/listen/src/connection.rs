@@ -1,6 +1,7 @@
 //! An accepted connection.
 
 use crate::Slot;
+use crate::proxy_protocol::Tlvs;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::pki_types::CertificateDer;
 use std::io::{self, Write as _};
@@ -19,6 +20,12 @@ pub struct Connection {
     pub stream: Plain,
     /// Who connected; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// Whose connection it is: the peer's, or whom a load balancer names ([`Connection::identify`]).
+    pub client: Option<SocketAddr>,
+    /// Where the client connected to, where a load balancer says so.
+    pub destination: Option<SocketAddr>,
+    /// What else it says.
+    pub tlvs: Tlvs,
     /// Its place under the caps; given back when dropped.
     pub slot: Slot,
 }
@@ -39,6 +46,19 @@ pub enum Stream {
     Plain(Plain),
     /// With TLS, once its handshake is done.
     Tls(Box<TlsStream<Plain>>),
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Plain, peer: Option<SocketAddr>, slot: Slot) -> Connection {
+        Connection {
+            stream,
+            peer,
+            client: peer,
+            destination: None,
+            tlvs: Tlvs::default(),
+            slot,
+        }
+    }
 }
 
 impl Plain {

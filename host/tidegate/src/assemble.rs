@@ -12,8 +12,9 @@ use std::sync::Arc;
 use tidegate_chain::{Chain, Groups, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
-    Limits, ListenerState, Redirect, RequestLimits, Route, State, Target, Upstream,
+    ClientAddress, Limits, ListenerState, Redirect, RequestLimits, Route, State, Target, Upstream,
 };
+use tidegate_listen::proxy_protocol::{Senders, Version};
 use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
 use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
 
@@ -310,6 +311,8 @@ fn listeners(
         });
         let state = ListenerState {
             trusted_proxies: listener.trusted_proxies.clone(),
+            client_address: client_address(listener.client_address),
+            proxy_senders: listener.proxy_protocol.as_ref().map(proxy_senders),
             tls,
             https_redirect: listener.https_redirect,
             hsts: listener.hsts.and_then(|hsts| {
@@ -319,6 +322,29 @@ fn listeners(
         (listener.name.as_str().into(), state)
     });
     listeners.collect()
+}
+
+fn client_address(field: config::ClientAddress) -> ClientAddress {
+    match field {
+        config::ClientAddress::XForwardedFor => ClientAddress::XForwardedFor,
+        config::ClientAddress::Forwarded => ClientAddress::Forwarded,
+        config::ClientAddress::XRealIp => ClientAddress::XRealIp,
+        config::ClientAddress::TrueClientIp => ClientAddress::TrueClientIp,
+        config::ClientAddress::CfConnectingIp => ClientAddress::CfConnectingIp,
+    }
+}
+
+fn proxy_senders(settings: &config::ProxyProtocol) -> Arc<Senders> {
+    let version = |header: &config::ProxyHeader| match header {
+        config::ProxyHeader::V1 => Version::V1,
+        config::ProxyHeader::V2 => Version::V2,
+        config::ProxyHeader::Spectrum => Version::Spectrum,
+    };
+    Arc::new(Senders {
+        trust: settings.trust.clone(),
+        accept: settings.accept.iter().map(version).collect(),
+        optional: settings.optional,
+    })
 }
 
 fn size(bytes: u64) -> usize {

@@ -46,16 +46,19 @@ impl L4Connect for Dial {
     }
 }
 
-/// With the type that retries and our statuses go by.
 impl From<ConnectError> for Box<Error> {
     fn from(error: ConnectError) -> Box<Error> {
-        let kind = match error {
-            ConnectError::Timeout(_) => ErrorType::ConnectTimedout,
-            ConnectError::Connect(_) => ErrorType::ConnectError,
-            ConnectError::Certificate(_) => ErrorType::InvalidCert,
-            ConnectError::Tls(_) | ConnectError::Protocol => ErrorType::TLSHandshakeFailure,
-        };
-        Error::because(kind, "to connect", error)
+        Error::because(kind(&error), "to connect", error)
+    }
+}
+
+/// What Pingora's retries and our statuses go by.
+fn kind(error: &ConnectError) -> ErrorType {
+    match error {
+        ConnectError::Timeout(_) => ErrorType::ConnectTimedout,
+        ConnectError::Connect(_) => ErrorType::ConnectError,
+        ConnectError::Certificate(_) => ErrorType::InvalidCert,
+        ConnectError::Tls(_) | ConnectError::Protocol => ErrorType::TLSHandshakeFailure,
     }
 }
 

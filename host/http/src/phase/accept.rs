@@ -70,14 +70,18 @@ fn identify(head: &mut RequestHeader, context: &mut Context) {
         ..
     } = context;
     let facts = Arc::make_mut(facts);
-    let peer = connection.as_ref().and_then(|c| c.peer);
+    let sender = connection.as_ref().and_then(|c| c.client);
     let listener = state.listeners.get(&facts.listener);
     let trusted = listener.map_or(&[][..], |l| &l.trusted_proxies);
-    if client::is_trusted(peer, trusted) {
-        facts.client = client::client(peer, &head.headers, trusted);
+    if client::is_trusted(sender, trusted) {
+        let field = listener.map(|l| l.client_address).unwrap_or_default();
+        client::trust(head, field);
+        let said = client::said(sender, &head.headers, trusted, field);
+        facts.client = said.client;
+        said.pass_on(head);
     } else {
         client::distrust(head);
-        facts.client = peer;
+        facts.client = sender;
     }
     let given = head.headers.get("x-request-id");
     let given = given.and_then(|id| id.to_str().ok());

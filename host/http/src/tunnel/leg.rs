@@ -118,9 +118,8 @@ fn own_head(head: &RequestHeader, context: &mut Context) -> pingora::Result<Requ
     let mut copy = head.clone();
     let names = hop_by_hop(&head.headers);
     // Who could have them removed could take away what the proxy says, or the host.
-    let is_protected = |name: &header::HeaderName| {
-        name == header::HOST || client::FORWARDING.contains(&name.as_str())
-    };
+    let is_protected =
+        |name: &header::HeaderName| name == header::HOST || client::is_forwarding(name);
     if names.iter().any(is_protected) {
         let reason = "the connection field names a field that is not about the connection";
         return Err(failure::refuse(context, StatusCode::BAD_REQUEST, reason));

@@ -6,9 +6,11 @@
 //! in this module), and Cloudflare's [simple proxy
 //! header](https://developers.cloudflare.com/spectrum/reference/simple-proxy-protocol-header/).
 //!
-//! [`parse`] and [`write`] are pure; [`read`] takes a header, and nothing else, from a connection.
+//! [`parse`] and [`write`] are pure; [`read`] takes a header, and nothing else, from a connection;
+//! [`Senders`] are those from whom it is taken.
 
 mod read;
+mod senders;
 mod spectrum;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ mod v1;
 mod v2;
 
 pub use read::{ReadError, read};
+pub use senders::Senders;
 pub use tlv::{Kind, Tls, Tlv, Tlvs};
 
 use std::fmt;

@@ -16,6 +16,9 @@ pub enum ReadError {
     /// What came is none. Nothing was taken from the connection.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    /// The connection was closed before its first byte.
+    #[error("the connection was closed before its first byte")]
+    Nothing,
     /// The connection failed, or ended before the header did.
     #[error("the connection ended within the PROXY protocol header: {0}")]
     Io(#[from] io::Error),
@@ -31,7 +34,12 @@ pub async fn read(stream: &mut Plain, accept: &[Version]) -> Result<Header, Read
     let mut seen = vec![0; FIRST];
     let mut length = 0;
     loop {
-        length = peek_more(stream, &mut seen, length).await?;
+        length = match peek_more(stream, &mut seen, length).await {
+            Err(error) if length == 0 && error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(ReadError::Nothing);
+            }
+            looked => looked?,
+        };
         let bytes = seen.get(..length).unwrap_or_default();
         if let Some((header, length)) = parse(bytes, accept)? {
             let taken = seen.get_mut(..length).unwrap_or_default();
