@@ -48,7 +48,8 @@ impl Stall {
         self.unless_late(flushed, cx)
     }
 
-    fn unless_late<T>(
+    /// What was done, or an error once it was waited for too long.
+    pub(super) fn unless_late<T>(
         &mut self,
         done: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
