@@ -27,10 +27,9 @@ fn boastful() -> Request {
     })
 }
 
-const NEVER_BELIEVED_OF_A_CLIENT: [&str; 9] = [
+const NEVER_BELIEVED_OF_A_CLIENT: [&str; 8] = [
     "forwarded",
     "x-forwarded-port",
-    "x-real-ip",
     "true-client-ip",
     "cf-connecting-ip",
     "client-cert",

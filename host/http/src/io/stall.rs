@@ -48,7 +48,7 @@ impl Stall {
         self.unless_late(flushed, cx)
     }
 
-    /// What was done, or a failure when nothing could be done for too long.
+    /// What was done, or an error once it was waited for too long.
     pub(super) fn unless_late<T>(
         &mut self,
         done: Poll<io::Result<T>>,
