@@ -33,6 +33,8 @@ pub struct Authority {
     pub challenge: Challenge,
     /// The certificates that it is asked for. No two have the same main name.
     pub certificates: Vec<Names>,
+    /// The kind of their keys.
+    pub key_type: KeyType,
     /// When they are renewed.
     pub schedule: Schedule,
     /// How long an order may take, its challenges included.
@@ -48,6 +50,16 @@ pub struct ExternalAccount {
     pub key_id: String,
     /// The key, decoded.
     pub key: Secret,
+}
+
+/// The kind of a key. There is no RSA: ring does not make such keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyType {
+    /// ECDSA on P-256.
+    #[default]
+    EcdsaP256,
+    /// ECDSA on P-384.
+    EcdsaP384,
 }
 
 /// How control of a name is shown.

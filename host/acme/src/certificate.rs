@@ -3,13 +3,17 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair};
+use rcgen::{
+    CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PKCS_ECDSA_P384_SHA384,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
+use crate::authority::KeyType;
 use crate::name::{Name, Names};
 use crate::schedule::Validity;
 
@@ -166,8 +170,14 @@ impl Certificate {
 }
 
 /// What is asked of an authority for these names (PKCS#10), and by whom it is signed.
-pub(crate) fn request(names: &Names) -> Result<(KeyPair, Vec<u8>), CertificateError> {
-    let key = KeyPair::generate()?;
+pub(crate) fn request(
+    names: &Names,
+    key_type: KeyType,
+) -> Result<(KeyPair, Vec<u8>), CertificateError> {
+    let key = KeyPair::generate_for(match key_type {
+        KeyType::EcdsaP256 => &PKCS_ECDSA_P256_SHA256,
+        KeyType::EcdsaP384 => &PKCS_ECDSA_P384_SHA384,
+    })?;
     let mut params = params(names)?;
     // The names are in the extension; authorities choose the subject.
     params.distinguished_name = DistinguishedName::new();
@@ -270,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_authority_that_gives_something_else_is_not_believed() {
-        let (key, _) = request(&names()).unwrap();
+        let (key, _) = request(&names(), KeyType::EcdsaP384).unwrap();
         let other = names();
         let chain = params(&other).unwrap().self_signed(&key).unwrap().pem();
         let now = SystemTime::now();

@@ -10,7 +10,7 @@ use instant_acme::{
 };
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::authority::{Authority, Challenge};
+use crate::authority::{Authority, Challenge, KeyType};
 use crate::certificate::{self, Certificate};
 use crate::challenge::{Answer, Tokens};
 use crate::dns::Dns;
@@ -101,6 +101,7 @@ impl Issuer {
                 names,
                 challenge,
                 answering,
+                key_type: self.authority.key_type,
                 limit,
             };
             order.run(old, &mut answers).await
@@ -197,6 +198,7 @@ struct Order<'a> {
     names: &'a Names,
     challenge: &'a Challenge,
     answering: &'a Answering,
+    key_type: KeyType,
     limit: Duration,
 }
 
@@ -209,8 +211,8 @@ impl Order<'_> {
         let names = self.names;
         let mut order = self.open(old).await?;
         self.authorize(&mut order, answers).await?;
-        let (key, request) =
-            certificate::request(names).map_err(|error| Failure::new(Kind::Invalid, error))?;
+        let (key, request) = certificate::request(names, self.key_type)
+            .map_err(|error| Failure::new(Kind::Invalid, error))?;
         let failed = |error: Error| Failure::of("cannot finish the order", &error);
         order.finalize_csr(&request).await.map_err(failed)?;
         let chain = order.poll_certificate(&self.polling()).await;

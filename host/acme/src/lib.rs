@@ -29,7 +29,7 @@ mod store;
 mod web;
 
 pub use acme::{Acme, PrepareError, Prepared};
-pub use authority::{Authority, Challenge, ExternalAccount, OnDemand};
+pub use authority::{Authority, Challenge, ExternalAccount, KeyType, OnDemand};
 pub use certificate::{Certificate, CertificateError};
 pub use challenge::Tokens;
 pub use dns::{Dns, DnsError, Hook, Key, KeyError, Update};

@@ -49,6 +49,14 @@ pub struct Acme {
     pub key_type: KeyType,
     /// How records come into DNS; there where the challenge is `Dns01`.
     pub dns: Option<DnsUpdate>,
+    /// How long it may take until a record is seen, or a command ends.
+    pub dns_timeout: Duration,
+    /// How long an order may take, its challenges included.
+    pub order_timeout: Duration,
+    /// How long after a first failure it is tried again; then three times as long each time.
+    pub retry: Duration,
+    /// The longest time between attempts.
+    pub retry_max: Duration,
     /// Whether and how certificates are ordered when a client asks for a name.
     pub on_demand: Option<OnDemand>,
 }
@@ -89,22 +97,26 @@ pub enum Renew {
 
 /// The kind of a certificate's key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum KeyType {
     /// P-256
     #[default]
     Ecdsa,
-    /// 2048 bits
-    Rsa,
+    /// P-384
+    EcdsaP384,
 }
 
 /// Orders that clients cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnDemand {
-    /// Who is asked before, with `?name=NAME`; http or https. 200 means yes.
+    /// Who is asked before, with `?domain=NAME`; http or https. 200 means yes.
     pub ask: String,
     /// The most orders.
     pub limit: Rate,
+    /// How long the client that asked waits.
+    pub wait: Duration,
+    /// How long a name that was refused or failed is not tried again.
+    pub remember: Duration,
 }
 
 // === as written ===
@@ -147,9 +159,19 @@ pub(crate) struct RawAcme {
     /// Instead of `renew_before`: renew so long after the issue.
     #[schemars(example = &"60d")]
     renew_after: Option<Located<Text<Duration>>>,
-    /// The kind of the certificates' keys: "ecdsa" (P-256) or "rsa" (2048 bits).
+    /// The kind of the certificates' keys: "ecdsa" (P-256) or "ecdsa-p384".
     #[serde(default)]
     key_type: KeyType,
+    /// How long an order may take, its challenges included.
+    #[serde(default = "order_timeout", with = "Text::<Duration>")]
+    order_timeout: Duration,
+    /// How long after a failed attempt the next one is made; then three times as long each time. A time that the
+    /// authority asks for goes before, where it is longer.
+    #[serde(default = "retry", with = "Text::<Duration>")]
+    retry: Duration,
+    /// The longest time between attempts.
+    #[serde(default = "retry_max", with = "Text::<Duration>")]
+    retry_max: Duration,
     /// Other [acme.NAME] that are asked, in order, when this one fails: a name or a list.
     #[serde(default)]
     #[schemars(example = serde_json::json!(["zerossl"]))]
@@ -171,6 +193,18 @@ fn store() -> PathBuf {
     PathBuf::from("acme")
 }
 
+fn order_timeout() -> Duration {
+    Duration::from_secs(300)
+}
+
+fn retry() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn retry_max() -> Duration {
+    Duration::from_secs(6 * 3600)
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawExternalAccount {
@@ -185,12 +219,27 @@ struct RawExternalAccount {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawOnDemand {
-    /// A URL that is asked first, with the name as in ?name=example.com. 200 means yes, anything else no.
+    /// A URL that is asked first, with the name as in ?domain=example.com. 200 means yes, anything else no.
     #[schemars(example = &"http://127.0.0.1:8000/may")]
     ask: Option<Located<String>>,
     /// The most certificates that are ordered in this way.
     #[serde(default = "limit", with = "Text::<Rate>")]
     limit: Rate,
+    /// How long the client that asked first waits for its certificate. After it, it gets what a name without
+    /// one gets; the order goes on.
+    #[serde(default = "wait", with = "Text::<Duration>")]
+    wait: Duration,
+    /// How long a name that was refused, or that failed, is not tried again.
+    #[serde(default = "remember", with = "Text::<Duration>")]
+    remember: Duration,
+}
+
+fn wait() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn remember() -> Duration {
+    Duration::from_secs(600)
 }
 
 fn limit() -> Rate {
@@ -214,6 +263,7 @@ impl RawAcme {
         resolver: &mut Resolver,
     ) -> Acme {
         self.check_alone(name, fallbacks, resolver);
+        let dns_timeout = self.dns.as_ref().map(|dns| dns.value.timeout());
         let dns = self.dns.and_then(|dns| {
             if self.challenge != Challenge::Dns01 {
                 resolver.reject(
@@ -265,6 +315,10 @@ impl RawAcme {
             renew,
             key_type: self.key_type,
             dns,
+            dns_timeout: dns_timeout.unwrap_or_default(),
+            order_timeout: self.order_timeout,
+            retry: self.retry,
+            retry_max: self.retry_max.max(self.retry),
             on_demand,
         }
     }
@@ -439,6 +493,8 @@ impl RawOnDemand {
         uri.map(|_| OnDemand {
             ask: ask.value,
             limit: self.limit,
+            wait: self.wait,
+            remember: self.remember,
         })
     }
 }

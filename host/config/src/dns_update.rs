@@ -8,6 +8,7 @@ use crate::secret_name::{self, SecretKey};
 use crate::text::Text;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// How records come into DNS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,9 +90,20 @@ pub(crate) struct RawDnsUpdate {
     /// the value, by no shell.
     #[schemars(example = serde_json::json!(["/usr/local/bin/dns-hook"]))]
     command: Option<Located<Vec<String>>>,
+    /// How long it may take until the server shows a record, or a command ends.
+    #[serde(default = "timeout", with = "Text::<Duration>")]
+    timeout: Duration,
+}
+
+fn timeout() -> Duration {
+    Duration::from_secs(120)
 }
 
 impl RawDnsUpdate {
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// `span` is that of the table. `None` where something was wrong.
     pub(crate) fn resolve(self, span: Span, resolver: &mut Resolver) -> Option<DnsUpdate> {
         match (self.server, self.command) {

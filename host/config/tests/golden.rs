@@ -341,7 +341,7 @@ fn authorities_are_resolved() {
         folder.join("certdefs")
     );
     assert_eq!(acme.renew, Renew::After(Duration::from_secs(60 * 86_400)));
-    assert_eq!(acme.key_type, KeyType::Rsa);
+    assert_eq!(acme.key_type, KeyType::EcdsaP384);
     let Some(DnsUpdate::Server(server)) = &acme.dns else {
         panic!("a server")
     };

@@ -67,6 +67,7 @@ pub use hsts::hsts;
 pub use maintenance::Maintenance;
 pub use metrics::{Metrics, RouteMetrics};
 pub use peer::{Peer, PeerAddress, Speech, Timeouts};
+pub use phase::challenge::Challenges;
 pub use rustls_pki_types::ServerName;
 pub use serve::Server;
 pub use state::{Limits, ListenerState, Redirect, RequestLimits, Route, State, Target};

@@ -1,5 +1,6 @@
 //! What a request reads: made whole by every reload, never changed.
 
+use crate::phase::challenge::Challenges;
 use crate::{ClientAddress, ErrorPages, Maintenance, RouteMetrics, Upstream};
 use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
@@ -26,6 +27,8 @@ pub struct State {
     pub groups: Arc<Groups>,
     /// What bodies of all exchanges may hold back together.
     pub held: Arc<Budget>,
+    /// Answers to authorities that ask whether names are ours; `None` where no authority is asked.
+    pub challenges: Option<Arc<dyn Challenges>>,
     /// For requests without a route; each route has its own.
     pub error_pages: Arc<ErrorPages>,
     /// While it lasts, for requests without a route; each route has its own.

@@ -53,6 +53,7 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
     Ok(State {
         routes: Table::build(routes),
         limits: limits(&config.limits),
+        challenges: None,
         error_pages,
         maintenance,
         listeners,

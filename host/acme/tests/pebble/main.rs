@@ -13,8 +13,8 @@ use prometheus::Registry;
 use responder::{Served, answer_http};
 use tempfile::TempDir;
 use tidegate_acme::{
-    Acme, Authority, Backoff, Challenge, Dns, ExternalAccount, Hook, Key, Metrics, Names, OnDemand,
-    Renew, Schedule, Secret, StoreKey, Update,
+    Acme, Authority, Backoff, Challenge, Dns, ExternalAccount, Hook, Key, KeyType, Metrics, Names,
+    OnDemand, Renew, Schedule, Secret, StoreKey, Update,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -70,6 +70,7 @@ impl Setup {
                     most: SECOND / 10,
                 },
             },
+            key_type: KeyType::EcdsaP256,
             order_timeout: 60 * SECOND,
             on_demand: None,
         }

@@ -1,6 +1,7 @@
 //! One file for each moment of a request. The trait impl in the binary's `app.rs` calls them by name.
 
 pub mod accept;
+pub(crate) mod challenge;
 pub mod failure;
 pub mod log;
 pub mod request;

@@ -1,6 +1,6 @@
 //! Find the route, run its plugins, and give the answers that need no upstream.
 
-use super::{accept, failure, request_body};
+use super::{accept, challenge, failure, request_body};
 use crate::context::Context;
 use crate::plugins::{Plugins, unless_gone};
 use crate::state::{Redirect, Route, Target};
@@ -59,9 +59,12 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
     Ok(true)
 }
 
-/// The route, or what is answered to a request that gets no further: it came to the wrong listener, there is no
+/// The route, or what is answered to a request that gets no further: it is a challenge, came to the wrong listener, there is no
 /// route for it, or its route is in maintenance.
 fn find_route(head: &RequestHeader, context: &mut Context) -> ControlFlow<Reply, Arc<Route>> {
+    if let Some(reply) = challenge::reply(head, context) {
+        return ControlFlow::Break(reply);
+    }
     if let Some(reply) = https_redirect::reply(head, context) {
         return ControlFlow::Break(reply);
     }
