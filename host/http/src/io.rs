@@ -61,6 +61,11 @@ impl HeadClock {
         }
     }
 
+    /// Whether nothing is under way.
+    fn is_awaiting_head(&self) -> bool {
+        self.now() & 1 == 0
+    }
+
     fn now(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }
@@ -416,7 +421,11 @@ impl AsyncWrite for Io {
 /// A response that breaks off is dropped without a flush; what came of it is the client's.
 impl Drop for Io {
     fn drop(&mut self) {
-        self.stream.write_now(&self.gathered);
+        if self.deadline.clock.is_awaiting_head() {
+            self.stream.write_last_now(&self.gathered);
+        } else {
+            self.stream.write_now(&self.gathered);
+        }
     }
 }
 

@@ -180,10 +180,17 @@ impl Acceptor {
         };
         let endpoint = self.names.endpoint(name.as_deref());
         let config = self.names.config(endpoint).clone();
-        let tls = StartHandshake::from_parts(accepted, plain)
+        let shaken = StartHandshake::from_parts(accepted, plain)
             .into_stream_with(config, |tls| tls.set_buffer_limit(Some(SEND_BUFFER)))
-            .await
-            .map_err(Refused::of)?;
+            .into_fallible()
+            .await;
+        let tls = match shaken {
+            Ok(tls) => tls,
+            Err((error, mut plain)) => {
+                hello::linger(&mut plain).await;
+                return Err(Refused::of(error));
+            }
+        };
         let client = client(&tls)?;
         let Negotiated {
             version,

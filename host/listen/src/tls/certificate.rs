@@ -201,3 +201,67 @@ impl fmt::Debug for Certificate {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+
+    fn pem(names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(names).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn load(names: &[&str]) -> Certificate {
+        let (cert, key) = pem(names);
+        Certificate::from_pem(cert.as_bytes(), key.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_star_is_one_label_and_addresses_are_themselves() {
+        let certificate = load(&["Example.com", "*.example.org", "192.0.2.1", "2001:db8::1"]);
+        for covered in [
+            "example.com",
+            "a.example.org",
+            "192.0.2.1",
+            "[2001:db8::1]",
+            "2001:db8::1",
+        ] {
+            assert!(certificate.covers(covered), "{covered}");
+        }
+        for other in [
+            "",
+            "a.example.com",
+            "example.org",
+            "a.b.example.org",
+            ".example.org",
+            "*.example.com",
+            "192.0.2.2",
+            "xexample.com",
+        ] {
+            assert!(!certificate.covers(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn halves_have_to_match_and_be_there() {
+        let ((cert, key), (_, other)) = (pem(&["a.example"]), pem(&["a.example"]));
+        let load = |cert: &str, key: &str| Certificate::from_pem(cert.as_bytes(), key.as_bytes());
+        assert!(matches!(
+            load(&cert, &other),
+            Err(CertificateError::Mismatch)
+        ));
+        assert!(matches!(
+            load("", &key),
+            Err(CertificateError::NoCertificate)
+        ));
+        assert!(matches!(load(&cert, ""), Err(CertificateError::NoKey)));
+        assert!(matches!(load(&cert, &cert), Err(CertificateError::NoKey)));
+        let cut = cert.split_at(cert.len() / 2).0;
+        assert!(load(cut, &key).is_err());
+        let certificate = load(&cert, &key).unwrap();
+        assert!(!format!("{certificate:?}").contains(key.lines().nth(1).unwrap()));
+    }
+}

@@ -21,7 +21,7 @@ connection: close\r\n\
 \r\n\
 400 this port is for https, not http\r\n\r\n";
 
-/// How much of a request without TLS is read, and how long, so that its sender sees the answer.
+/// How much is read of what a client that is refused still sends, and for how long.
 const UNREAD_BYTES: u64 = 64 * 1024;
 const UNREAD_TIME: Duration = Duration::from_secs(1);
 
@@ -39,7 +39,9 @@ pub(super) async fn read(plain: &mut Plain, limit: usize) -> Result<Accepted, Re
     match (hello, metered.refused) {
         (Ok(accepted), _) => Ok(accepted),
         (Err(_), Some(Refused::Plaintext)) => {
-            answer(plain).await;
+            // Who is gone was served, too.
+            let _ = plain.write_all(USE_HTTPS).await;
+            linger(plain).await;
             Err(Refused::Plaintext)
         }
         (Err(_), Some(refused)) => Err(refused),
@@ -47,12 +49,12 @@ pub(super) async fn read(plain: &mut Plain, limit: usize) -> Result<Accepted, Re
     }
 }
 
-/// Say what is wrong. The client is gone or was served: there is nobody to tell of an error.
-async fn answer(plain: &mut Plain) {
-    if plain.write_all(USE_HTTPS).await.is_err() || plain.shutdown().await.is_err() {
+/// Close after an answer, or an alert. To close with unread data would take it back: a client sends its first
+/// request with the end of its handshake.
+pub(super) async fn linger(plain: &mut Plain) {
+    if plain.shutdown().await.is_err() {
         return;
     }
-    // To close with unread data would take the answer back.
     let mut rest = plain.take(UNREAD_BYTES);
     let mut nowhere = tokio::io::sink();
     let read = tokio::io::copy(&mut rest, &mut nowhere);

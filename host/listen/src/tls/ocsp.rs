@@ -129,3 +129,98 @@ pub(super) fn check(
         None => Ok(until),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use der::asn1::{BitStringRef, Null};
+    use der::{Any, Encode};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const NOW: SystemTime = UNIX_EPOCH;
+
+    /// A response about serial number 1000, with this tag for the status, good for so many seconds.
+    fn response(status: u8, seconds: u64) -> Vec<u8> {
+        let null = Any::encode_from(&Null).unwrap();
+        let null = AnyRef::from(&null);
+        let time =
+            |seconds| GeneralizedTime::from_unix_duration(Duration::from_secs(seconds)).unwrap();
+        let status = [status, 0];
+        let octets = OctetStringRef::new(b"hash").unwrap();
+        let single = Single {
+            certificate: CertificateId {
+                algorithm: null,
+                issuer_name: octets,
+                issuer_key: octets,
+                serial: UintRef::new(&[3, 0xe8]).unwrap(),
+            },
+            status: AnyRef::from_der(&status).unwrap(),
+            this_update: time(0),
+            next_update: Some(time(seconds)),
+            extensions: None,
+        };
+        let basic = Basic {
+            data: Data {
+                version: None,
+                responder: null,
+                produced_at: time(0),
+                responses: vec![single],
+                extensions: None,
+            },
+            algorithm: null,
+            signature: BitStringRef::from_bytes(b"signature").unwrap(),
+            certificates: None,
+        };
+        let basic = basic.to_der().unwrap();
+        let response = OcspResponse {
+            status: Status::Successful,
+            answer: Some(Answer {
+                kind: BASIC,
+                response: OctetStringRef::new(&basic).unwrap(),
+            }),
+        };
+        response.to_der().unwrap()
+    }
+
+    const GOOD: u8 = 0x80;
+    const UNKNOWN: u8 = 0x82;
+
+    #[test]
+    fn good_responses_say_until_when() {
+        for serial in [&[3, 0xe8][..], &[0, 3, 0xe8]] {
+            let until = check(&response(GOOD, 60), serial, NOW).unwrap();
+            assert_eq!(until, Some(NOW + Duration::from_secs(60)));
+        }
+    }
+
+    #[test]
+    fn others_are_of_no_use() {
+        let later = NOW + Duration::from_secs(61);
+        let serial = [3, 0xe8];
+        let of = |response: &[u8], serial: &[u8], now| check(response, serial, now).unwrap_err();
+        let good = response(GOOD, 60);
+        assert!(matches!(of(&good, &[7], NOW), OcspError::OtherCertificate));
+        assert!(matches!(of(&good, &serial, later), OcspError::Expired(_)));
+        let unknown = response(UNKNOWN, 60);
+        assert!(matches!(of(&unknown, &serial, NOW), OcspError::NotGood));
+        // RFC 6960 §4.2.1: an error has no answer.
+        let error = of(&[0x30, 3, 0x0a, 1, 3], &serial, NOW);
+        assert!(matches!(error, OcspError::Unsuccessful(Status::TryLater)));
+        for length in 0..good.len() {
+            let cut = of(good.get(..length).unwrap(), &serial, NOW);
+            assert!(matches!(cut, OcspError::Malformed(_)), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(place in 0_usize..100, byte: u8, seconds in 0_u64..100) {
+            let mut response = response(GOOD, seconds);
+            if let Some(there) = response.get_mut(place) {
+                *there = byte;
+            }
+            let _ = check(&response, &[3, 0xe8], NOW);
+        }
+    }
+}

@@ -148,3 +148,65 @@ impl fmt::Debug for Certificates {
         f.debug_list().entries(&self.index.load().all).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+
+    fn certificate(names: &[&str]) -> Certificate {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(names).unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        let key = key.serialize_der().try_into().unwrap();
+        Certificate::from_der(vec![cert.der().clone()], key).unwrap()
+    }
+
+    fn found(offer: &Offer, name: &str) -> Option<Vec<u8>> {
+        Some(offer.find(name, |_| true)?.chain().first()?.to_vec())
+    }
+
+    fn der(certificate: &Certificate) -> Option<Vec<u8>> {
+        Some(certificate.chain().first()?.to_vec())
+    }
+
+    #[test]
+    fn what_is_put_in_is_found_from_then_on_in_the_place_of_what_was() {
+        let place = Arc::new(Certificates::new());
+        let offer = Offer::new(vec![place.clone()]);
+        assert!(offer.default(|_| true).is_none());
+        let (old, new) = (certificate(&["a.example"]), certificate(&["b.example"]));
+        place.put("file", &old);
+        assert_eq!(found(&offer, "a.example"), der(&old));
+        place.put("file", &new);
+        assert_eq!(found(&offer, "a.example"), None);
+        assert_eq!(found(&offer, "b.example"), der(&new));
+        place.retain(&[]);
+        assert_eq!(found(&offer, "b.example"), None);
+    }
+
+    #[test]
+    fn a_name_goes_before_a_pattern_and_a_place_before_the_next() {
+        let (first, second) = (Arc::new(Certificates::new()), Arc::new(Certificates::new()));
+        let offer = Offer::new(vec![first.clone(), second.clone()]);
+        let pattern = certificate(&["*.example"]);
+        let (name, later) = (
+            certificate(&["a.example"]),
+            certificate(&["b.example", "a.example"]),
+        );
+        second.put("name", &name);
+        second.put("later", &later);
+        assert_eq!(offer.default(|_| true).map(|c| der(&c)), Some(der(&name)));
+        first.put("pattern", &pattern);
+        assert_eq!(found(&offer, "a.example"), der(&name));
+        assert_eq!(found(&offer, "c.example"), der(&pattern));
+        assert_eq!(found(&offer, "x.c.example"), None);
+        assert_eq!(
+            offer.default(|_| true).map(|c| der(&c)),
+            Some(der(&pattern))
+        );
+        second.retain(&["later", "name"]);
+        assert_eq!(found(&offer, "a.example"), der(&later));
+    }
+}

@@ -87,6 +87,7 @@ impl fmt::Debug for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn a_ticket_is_opened_by_its_own_key_alone_and_as_it_was() {
@@ -101,6 +102,18 @@ mod tests {
             assert!(ours.decrypt(&ticket[..place]).is_none(), "{place}");
         }
         assert_ne!(ticket, ours.encrypt(b"session").unwrap());
+    }
+
+    #[test]
+    fn keys_are_thrown_away_in_time() {
+        let tickets = ticketer(Duration::from_secs(2)).unwrap();
+        let ticket = tickets.encrypt(b"session").unwrap();
+        let start = Instant::now();
+        while tickets.decrypt(&ticket).is_some() {
+            assert!(start.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(start.elapsed() > Duration::from_secs(1));
     }
 
     #[test]
