@@ -3,11 +3,13 @@
 
 use crate::admin::{self, Status};
 use crate::assemble;
+use crate::certificates::Store;
 use crate::grants::Grants;
 use crate::library::Library;
 use crate::listeners::Listeners;
 use crate::maintenance;
 use crate::shutdown::{Request, Signals};
+use crate::tls::Tls;
 use crate::trace::Logs;
 use crate::watch::Watcher;
 use anyhow::Context as _;
@@ -135,6 +137,7 @@ pub struct Parts {
     pub runtime: Arc<Runtime>,
     pub library: Library,
     pub grants: Grants,
+    pub tls: Tls,
     held: Mutex<Option<(usize, Arc<Budget>)>>,
 }
 
@@ -172,6 +175,7 @@ impl Parts {
         }
         Ok(Parts {
             library: Library::new(runtime.clone(), &registry)?,
+            tls: Tls::new(Store::new(&registry)?),
             registry,
             metrics,
             runtime,
@@ -196,6 +200,7 @@ impl Parts {
     /// A state is the running one from now on.
     pub(crate) fn start(&self, state: &State) {
         self.grants.refresh();
+        self.tls.start(state);
         for plugin in state.plugins() {
             plugin.clone().start();
         }

@@ -46,13 +46,14 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
         routes.push((matcher, Arc::new(built)));
     }
     errors.append(&mut pages.problems);
+    let listeners = listeners(config, parts, &mut errors);
     Errors::check(errors)?;
     Ok(State {
         routes: Table::build(routes),
         limits: limits(&config.limits),
         error_pages,
         maintenance,
-        listeners: listeners(config),
+        listeners,
         groups: Arc::new(groups(&upstreams)),
         upstreams: upstreams
             .into_values()
@@ -266,7 +267,7 @@ fn limits(limits: &config::Limits) -> Limits {
             body_bytes: limits.body_bytes,
         },
         header_timeout: limits.header_timeout,
-        handshake_timeout: std::time::Duration::from_secs(10),
+        handshake_timeout: limits.handshake_timeout,
         idle_timeout: limits.idle_timeout,
         read_timeout: limits.read_timeout,
         write_timeout: limits.write_timeout,
@@ -295,11 +296,20 @@ fn groups(upstreams: &HashMap<&str, Arc<Upstream>>) -> Groups {
     groups.map(|u| (u.name.clone(), u.names())).collect()
 }
 
-fn listeners(config: &Config) -> HashMap<Arc<str>, ListenerState> {
+fn listeners(
+    config: &Config,
+    parts: &Parts,
+    errors: &mut Vec<Error>,
+) -> HashMap<Arc<str>, ListenerState> {
     let listeners = config.listeners.iter().map(|listener| {
+        let tls = listener.tls.as_ref();
+        let tls = tls.and_then(|tls| {
+            let acceptor = parts.tls.acceptor(config, listener, tls);
+            acceptor.map_err(|more| errors.extend(more)).ok()
+        });
         let state = ListenerState {
             trusted_proxies: listener.trusted_proxies.clone(),
-            tls: None,
+            tls,
             https_redirect: listener.https_redirect,
             hsts: listener.hsts.and_then(|hsts| {
                 tidegate_http::hsts(hsts.max_age, hsts.include_subdomains, hsts.preload).ok()

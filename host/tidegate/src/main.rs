@@ -9,6 +9,7 @@
 mod admin;
 mod app;
 mod assemble;
+mod certificates;
 mod cli;
 mod grants;
 mod library;
@@ -17,6 +18,7 @@ mod maintenance;
 mod pages;
 mod reload;
 mod shutdown;
+mod tls;
 mod trace;
 mod upstreams;
 mod watch;

@@ -36,6 +36,7 @@ impl App {
         for name in config.plugins.named.keys() {
             folders.extend(folder(&config.plugins.settings(name).file));
         }
+        folders.extend(crate::tls::folders(config));
         folders.retain(|folder| folder.is_dir());
         self.watcher.watch(folders);
     }
@@ -46,6 +47,7 @@ impl App {
         if all || self.status.seen() != Stamp::of(&self.path) {
             self.reload_config().await;
         }
+        self.reload_certificates().await;
         self.reload_plugins().await;
     }
 
@@ -103,7 +105,12 @@ impl App {
             return;
         }
         // The bindings are held until the state has them, so that none is made twice.
-        match assemble(&self.parts, &config).await {
+        self.rebuild(&config).await;
+    }
+
+    /// Build the state anew with what changed beside the configuration.
+    async fn rebuild(&mut self, config: &Arc<Config>) {
+        match assemble(&self.parts, config).await {
             Ok(state) => {
                 self.parts.start(&state);
                 self.state.store(Arc::new(state));
@@ -111,9 +118,32 @@ impl App {
             }
             Err(error) => {
                 let error = one_line(&error);
-                tracing::error!(error, "cannot swap plugins now, trying again");
+                tracing::error!(error, "cannot take over what changed, trying again");
                 self.stale = true;
             }
+        }
+    }
+
+    /// Take over the certificates whose files changed.
+    async fn reload_certificates(&mut self) {
+        let certificates = &self.parts.tls.certificates;
+        let mut before = certificates.stamps();
+        for _ in 0..SETTLE_TRIES {
+            if !certificates.have_changed() {
+                break;
+            }
+            tokio::time::sleep(SETTLE).await;
+            let now = certificates.stamps();
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        let parts = self.parts.clone();
+        let refreshed = tokio::task::spawn_blocking(move || parts.tls.certificates.refresh());
+        if refreshed.await.unwrap_or_default() {
+            // Those who vouch for clients changed: nobody gets in any more by a ticket of before.
+            self.rebuild(&self.status.config()).await;
         }
     }
 
