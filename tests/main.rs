@@ -17,4 +17,5 @@ mod hostile;
 mod http;
 mod plugin;
 mod process;
+mod tls;
 mod tunnel;

@@ -26,6 +26,8 @@ use super::{Client, tool};
 pub struct Authority {
     /// Its certificate, PEM.
     pub pem: String,
+    /// Its key, PEM.
+    pub key: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -44,12 +46,23 @@ impl Authority {
     /// One with this common name.
     pub fn named(name: &str) -> Authority {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
+        let params = authority_params(name);
         let pem = params.self_signed(&key).unwrap().pem();
+        Authority::with(pem, key, params)
+    }
+
+    /// Another one that this one vouches for.
+    pub fn intermediate(&self, name: &str) -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let params = authority_params(name);
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Authority::with(pem, key, params)
+    }
+
+    fn with(pem: String, key: KeyPair, params: CertificateParams) -> Authority {
         Authority {
             pem,
+            key: key.serialize_pem(),
             issuer: Issuer::new(params, key),
         }
     }
@@ -112,6 +125,13 @@ impl Authority {
             .unwrap();
         TlsAcceptor::from(Arc::new(server))
     }
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = params(&[]);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
 }
 
 fn params(names: &[&str]) -> CertificateParams {
@@ -179,6 +199,12 @@ impl TlsClient {
             name,
             ..self.clone()
         }
+    }
+
+    /// The same without the tickets that it got.
+    pub fn with_own_tickets(mut self) -> TlsClient {
+        self.tickets = Resumption::default();
+        self
     }
 
     /// Offers these protocols.
