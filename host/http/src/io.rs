@@ -27,7 +27,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 use tidegate_chain::HeadLimits;
@@ -45,29 +45,38 @@ const GATHER: usize = 16 * 1024;
 
 /// Counts the heads of a connection: even while one is awaited, odd while its request is served.
 #[derive(Debug, Default)]
-pub(crate) struct HeadClock(AtomicU32);
+pub(crate) struct HeadClock {
+    heads: AtomicU32,
+    /// The last response is whole, and ends the connection.
+    answered: AtomicBool,
+}
 
 impl HeadClock {
     /// A head was read.
     pub(crate) fn head_is_read(&self) {
-        self.0.fetch_or(1, Ordering::Relaxed);
+        self.heads.fetch_or(1, Ordering::Relaxed);
     }
 
     /// The request is done; the next head may come.
     pub(crate) fn request_is_done(&self) {
-        let now = self.0.load(Ordering::Relaxed);
+        let now = self.heads.load(Ordering::Relaxed);
         if now & 1 == 1 {
-            self.0.store(now.wrapping_add(1), Ordering::Relaxed);
+            self.heads.store(now.wrapping_add(1), Ordering::Relaxed);
         }
     }
 
-    /// Whether nothing is under way.
-    fn is_awaiting_head(&self) -> bool {
-        self.now() & 1 == 0
+    /// The connection ends with a response that was sent to its end.
+    pub(crate) fn is_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no response is under way.
+    fn is_between_responses(&self) -> bool {
+        self.now() & 1 == 0 || self.answered.load(Ordering::Relaxed)
     }
 
     fn now(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.heads.load(Ordering::Relaxed)
     }
 }
 
@@ -421,7 +430,7 @@ impl AsyncWrite for Io {
 /// A response that breaks off is dropped without a flush; what came of it is the client's.
 impl Drop for Io {
     fn drop(&mut self) {
-        if self.deadline.clock.is_awaiting_head() {
+        if self.deadline.clock.is_between_responses() {
             self.stream.write_last_now(&self.gathered);
         } else {
             self.stream.write_now(&self.gathered);
