@@ -3,14 +3,13 @@
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -174,7 +173,8 @@ pub struct TlsClient {
     versions: Vec<&'static SupportedProtocolVersion>,
     provider: CryptoProvider,
     certificate: Option<Issued>,
-    tickets: Resumption,
+    /// Made for the first connection: a session is resumed by the same configuration only.
+    config: OnceLock<Arc<ClientConfig>>,
 }
 
 impl TlsClient {
@@ -190,7 +190,7 @@ impl TlsClient {
             versions: vec![&TLS12, &TLS13],
             provider: ring::default_provider(),
             certificate: None,
-            tickets: Resumption::default(),
+            config: OnceLock::new(),
         }
     }
 
@@ -205,30 +205,34 @@ impl TlsClient {
 
     /// The same without the tickets that it got.
     pub fn with_own_tickets(mut self) -> TlsClient {
-        self.tickets = Resumption::default();
+        self.config = OnceLock::new();
         self
     }
 
     /// Offers these protocols.
     pub fn offering(mut self, alpn: &[&str]) -> TlsClient {
+        self.config = OnceLock::new();
         self.alpn = alpn.iter().map(|one| one.as_bytes().to_vec()).collect();
         self
     }
 
     /// Speaks TLS 1.2 alone.
     pub fn tls12(mut self) -> TlsClient {
+        self.config = OnceLock::new();
         self.versions = vec![&TLS12];
         self
     }
 
     /// Speaks TLS 1.3 alone.
     pub fn tls13(mut self) -> TlsClient {
+        self.config = OnceLock::new();
         self.versions = vec![&TLS13];
         self
     }
 
     /// Has these cipher suites alone, by rustls's names.
     pub fn suites(mut self, names: &[&str]) -> TlsClient {
+        self.config = OnceLock::new();
         let has = |name: Option<&str>| name.is_some_and(|name| names.contains(&name));
         let suites = &mut self.provider.cipher_suites;
         suites.retain(|suite| has(suite.suite().as_str()));
@@ -237,6 +241,7 @@ impl TlsClient {
 
     /// Has these key exchange groups alone, by rustls's names.
     pub fn groups(mut self, names: &[&str]) -> TlsClient {
+        self.config = OnceLock::new();
         let has = |name: Option<&str>| name.is_some_and(|name| names.contains(&name));
         self.provider
             .kx_groups
@@ -246,6 +251,7 @@ impl TlsClient {
 
     /// Can check these signatures alone.
     pub fn signatures(mut self, schemes: &[SignatureScheme]) -> TlsClient {
+        self.config = OnceLock::new();
         let algorithms = &mut self.provider.signature_verification_algorithms;
         let kept = algorithms
             .mapping
@@ -257,6 +263,7 @@ impl TlsClient {
 
     /// Shows this certificate when asked for one.
     pub fn showing(mut self, certificate: &Issued) -> TlsClient {
+        self.config = OnceLock::new();
         self.certificate = Some(certificate.clone());
         self
     }
@@ -268,6 +275,12 @@ impl TlsClient {
 
     /// Shakes hands on a connection.
     pub async fn shake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.config.get_or_init(|| Arc::new(self.build()));
+        let connector = TlsConnector::from(config.clone());
+        connector.connect(self.name.clone(), stream).await
+    }
+
+    fn build(&self) -> ClientConfig {
         let config = ClientConfig::builder_with_provider(Arc::new(self.provider.clone()))
             .with_protocol_versions(&self.versions)
             .unwrap()
@@ -279,9 +292,7 @@ impl TlsClient {
                 .unwrap(),
         };
         config.alpn_protocols.clone_from(&self.alpn);
-        config.resumption = self.tickets.clone();
-        let connector = TlsConnector::from(Arc::new(config));
-        connector.connect(self.name.clone(), stream).await
+        config
     }
 
     /// A connection for HTTP/1.1.

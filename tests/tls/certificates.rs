@@ -68,7 +68,7 @@ async fn names_without_a_certificate_are_refused_where_that_is_asked_for() {
     for name in ["b.example", "127.0.0.1"] {
         let refused = client.named(name).connect(proxy.address()).await;
         let error = refused.unwrap_err().to_string();
-        assert!(error.contains("UnrecognizedName"), "{name}: {error}");
+        assert!(error.contains("UnrecognisedName"), "{name}: {error}");
     }
     proxy
         .metric_becomes(&super::refused("unknown-name"), 2.0)

@@ -110,7 +110,7 @@ async fn optional_means_none_or_a_good_one() {
 #[tokio::test]
 async fn upstreams_and_the_log_hear_who_it_is() {
     let (server, clients) = (Authority::new(), Authority::named("clients"));
-    let log = "[log]\nformat = \"json\"\nattributes = [\"tls.client.subject\", \"tls.client.san\", \"tls.client.fingerprint\"]\n";
+    let log = "[log]\nformat = \"json\"\naccess_attributes = [\"tls.client.subject\", \"tls.client.san\", \"tls.client.fingerprint\"]\n";
     let proxy = start(&server, &clients, false, log).await;
     let alice = alice(&clients);
     let client = TlsClient::new(&server, "a.example").showing(&alice);

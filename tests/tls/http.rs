@@ -50,7 +50,7 @@ async fn the_access_log_says_how_tls_was_spoken() {
     let folder = tempfile::TempDir::new().unwrap();
     authority.issue(&["a.example"]).write(folder.path(), "a");
     let listener = super::listener(ONE);
-    let log = "[log]\nformat = \"json\"\nattributes = [\"tls.alpn\", \"tls.resumed\"]\n";
+    let log = "[log]\nformat = \"json\"\naccess_attributes = [\"tls.alpn\", \"tls.resumed\"]\n";
     let proxy = Proxy::start_in(folder, &format!("{log}{listener}")).await;
     let client = TlsClient::new(&authority, "a.example").tls13();
     let request = with_header(get("/logged"), "host", "a.example");

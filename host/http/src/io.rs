@@ -306,7 +306,7 @@ impl AsyncWrite for Io {
 /// A response that breaks off is dropped without a flush; what came of it is the client's.
 impl Drop for Io {
     fn drop(&mut self) {
-        if self.deadline.clock.is_awaiting_head() {
+        if self.deadline.clock.is_between_responses() {
             self.stream.write_last_now(&self.gathered);
         } else {
             self.stream.write_now(&self.gathered);

@@ -2,37 +2,46 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 /// Counts the heads of a connection: even while one is awaited, odd while its request is served.
 #[derive(Debug, Default)]
-pub(crate) struct HeadClock(AtomicU32);
+pub(crate) struct HeadClock {
+    heads: AtomicU32,
+    /// The last response is whole, and ends the connection.
+    answered: AtomicBool,
+}
 
 impl HeadClock {
     /// A head was read.
     pub(crate) fn head_is_read(&self) {
-        self.0.fetch_or(1, Ordering::Relaxed);
+        self.heads.fetch_or(1, Ordering::Relaxed);
     }
 
     /// The request is done; the next head may come.
     pub(crate) fn request_is_done(&self) {
-        let now = self.0.load(Ordering::Relaxed);
+        let now = self.now();
         if now & 1 == 1 {
-            self.0.store(now.wrapping_add(1), Ordering::Relaxed);
+            self.heads.store(now.wrapping_add(1), Ordering::Relaxed);
         }
     }
 
-    /// Whether nothing is under way.
-    pub(super) fn is_awaiting_head(&self) -> bool {
-        self.now() & 1 == 0
+    /// The connection ends with a response that was sent to its end.
+    pub(crate) fn is_answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no response is under way.
+    pub(super) fn is_between_responses(&self) -> bool {
+        self.now() & 1 == 0 || self.answered.load(Ordering::Relaxed)
     }
 
     /// Even while a head is awaited.
     pub(super) fn now(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.heads.load(Ordering::Relaxed)
     }
 }
 

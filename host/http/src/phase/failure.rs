@@ -54,8 +54,14 @@ pub async fn run(session: &mut Session, error: &Error, context: &mut Context) ->
         Instead::Reply(reply) => reply,
         Instead::Status(status) => context.error_pages().of_status(status),
     };
-    if let Err(error) = respond::send(session, context, reply).await {
-        tracing::debug!(%error, "the client was gone before the error could be sent");
+    match respond::send(session, context, reply).await {
+        Ok(()) => context
+            .connection
+            .iter()
+            .for_each(|c| c.clock.is_answered()),
+        Err(error) => {
+            tracing::debug!(%error, "the client was gone before the error could be sent");
+        }
     }
     outcome(status)
 }

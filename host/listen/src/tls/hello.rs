@@ -16,10 +16,10 @@ const HANDSHAKE: u8 = 22;
 /// The answer to HTTP without TLS.
 const USE_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 content-type: text/plain; charset=utf-8\r\n\
-content-length: 39\r\n\
+content-length: 37\r\n\
 connection: close\r\n\
 \r\n\
-400 this port is for https, not http\r\n\r\n";
+400 this port is for https, not http\n";
 
 /// How much is read of what a client that is refused still sends, and for how long.
 const UNREAD_BYTES: u64 = 64 * 1024;
