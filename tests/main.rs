@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod acme;
 mod hostile;
 mod http;
 mod plugin;

@@ -1,6 +1,7 @@
 //! The proxy, put together. Read this first: [`Phases`] is the life of a request, one line per phase,
 //! and [`App::start`] is how everything is made, in order.
 
+use crate::acme::{self, Definitions};
 use crate::admin::{self, Status};
 use crate::assemble;
 use crate::certificates::Store;
@@ -26,6 +27,7 @@ use prometheus::Registry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use tidegate_acme::Acme;
 use tidegate_chain::Budget;
 use tidegate_config::{Cache, Config, Errors};
 use tidegate_http::{AccessLog, AttributeMetrics, Context, Metrics, Server, State, phase};
@@ -147,7 +149,8 @@ pub struct Parts {
     pub runtime: Arc<Runtime>,
     pub library: Library,
     pub grants: Grants,
-    pub tls: Tls,
+    pub tls: Arc<Tls>,
+    pub acme: Acme,
     held: Mutex<Option<(usize, Arc<Budget>)>>,
 }
 
@@ -161,6 +164,8 @@ pub struct App {
     pub(crate) watcher: Watcher,
     /// The last swap of plugins did not become the state; it is to be tried again.
     pub(crate) stale: bool,
+    /// What the files of certificate definitions looked like when they were last read.
+    pub(crate) definitions: Definitions,
     server: Arc<Server<Phases>>,
     stop: watch::Sender<bool>,
     admin_stop: watch::Sender<bool>,
@@ -183,9 +188,11 @@ impl Parts {
         if let Some(problem) = cache_problem {
             tracing::warn!("{problem}; plugins are compiled at every start");
         }
+        let tls = Arc::new(Tls::new(Store::new(&registry)?));
         Ok(Parts {
             library: Library::new(runtime.clone(), &registry)?,
-            tls: Tls::new(Store::new(&registry)?),
+            acme: acme::start(&tls, &registry)?,
+            tls,
             registry,
             metrics,
             runtime,
@@ -231,6 +238,7 @@ impl App {
         let parts = Arc::new(Parts::new(&config)?);
         let config = Arc::new(config);
         let state = crate::reload::assemble(&parts, &config).await?;
+        let certificates = acme::prepare(&parts, &config).await?;
         let state = Arc::new(ArcSwap::from_pointee(state));
 
         let (stop, stopped) = watch::channel(false);
@@ -260,6 +268,7 @@ impl App {
         let admin = admin::start(&status, admin_stopped)
             .await
             .context("the admin address")?;
+        parts.acme.commit(certificates);
         listeners.commit(&config, bound);
 
         let mut app = App {
@@ -270,6 +279,7 @@ impl App {
             status,
             listeners,
             stale: false,
+            definitions: acme::definitions(&config),
             server,
             stop,
             admin_stop,

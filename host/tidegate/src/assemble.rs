@@ -1,6 +1,7 @@
 //! From a checked configuration to the state that requests read: patterns, plugins and upstreams are
 //! made here, and what is wrong with them is reported at its place in the file.
 
+use crate::acme;
 use crate::app::Parts;
 use crate::grants::{self, Prepared};
 use crate::pages::Pages;
@@ -50,10 +51,11 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
     errors.append(&mut pages.problems);
     let listeners = listeners(config, parts, &mut errors);
     Errors::check(errors)?;
+    acme::authorities(config, &parts.grants.secrets(config).await?)?;
     Ok(State {
         routes: Table::build(routes),
         limits: limits(&config.limits),
-        challenges: None,
+        challenges: Some(Arc::new(acme::Answers(parts.acme.tokens()))),
         error_pages,
         maintenance,
         listeners,

@@ -113,7 +113,8 @@ impl Grants {
         })
     }
 
-    async fn secrets(&self, config: &Config) -> Result<Arc<Secrets>, Errors> {
+    /// The secrets of the configuration, read once.
+    pub(crate) async fn secrets(&self, config: &Config) -> Result<Arc<Secrets>, Errors> {
         let settings: BTreeMap<_, _> = config.secrets.iter().map(secret_settings).collect();
         if let Some(kept) = &self.lock().secrets
             && kept.settings == settings

@@ -6,6 +6,7 @@
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod acme;
 mod admin;
 mod app;
 mod assemble;

@@ -1,5 +1,6 @@
 //! Reload: build everything new, then swap; on any error the old state stays and the log says why.
 
+use crate::acme;
 use crate::app::{App, Parts};
 use crate::assemble;
 use crate::library::Candidate;
@@ -37,6 +38,7 @@ impl App {
             folders.extend(folder(&config.plugins.settings(name).file));
         }
         folders.extend(crate::tls::folders(config));
+        folders.extend(acme::folders(config));
         folders.retain(|folder| folder.is_dir());
         self.watcher.watch(folders);
     }
@@ -48,6 +50,7 @@ impl App {
             self.reload_config().await;
         }
         self.reload_certificates().await;
+        self.reload_definitions().await;
         self.reload_plugins().await;
     }
 
@@ -73,10 +76,14 @@ impl App {
         });
         let config = Arc::new(Config::load(&self.path, environment)?);
         let state = assemble(&self.parts, &config).await?;
+        let definitions = acme::definitions(&config);
+        let certificates = acme::prepare(&self.parts, &config).await?;
         let bound = self.listeners.bind(&config)?;
         // From here on nothing fails.
         self.warn_of_fixed(&config);
         self.parts.start(&state);
+        self.parts.acme.commit(certificates);
+        self.definitions = definitions;
         self.parts.library.reconsider();
         let state = Arc::new(state);
         let before = self.state.swap(state.clone());
@@ -144,6 +151,36 @@ impl App {
         if refreshed.await.unwrap_or_default() {
             // Those who vouch for clients changed: nobody gets in any more by a ticket of before.
             self.rebuild(&self.status.config()).await;
+        }
+    }
+
+    /// Take over the certificate definitions that changed.
+    async fn reload_definitions(&mut self) {
+        let config = self.status.config();
+        let mut now = acme::definitions(&config);
+        if now == self.definitions {
+            return;
+        }
+        for _ in 0..SETTLE_TRIES {
+            tokio::time::sleep(SETTLE).await;
+            let before = std::mem::replace(&mut now, acme::definitions(&config));
+            if before == now {
+                break;
+            }
+        }
+        self.definitions = now;
+        match acme::prepare(&self.parts, &config).await {
+            Ok(certificates) => {
+                self.parts.acme.commit(certificates);
+                tracing::info!("certificate definitions reloaded");
+            }
+            Err(error) => {
+                let error = one_line(&error.into());
+                tracing::error!(
+                    error,
+                    "the certificate definitions are not taken over, the old ones stay"
+                );
+            }
         }
     }
 

@@ -1,0 +1,314 @@
+//! Certificates from authorities, as a configuration describes them: from `[acme.NAME]` to what
+//! `tidegate-acme` works with, and from there to what listeners serve.
+
+use crate::app::Parts;
+use crate::tls::Tls;
+use crate::watch::Stamp;
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use prometheus::Registry;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tidegate_acme::{
+    Acme, Authority, Backoff, Certificate, Challenge, Dns, ExternalAccount, Hook, Key, KeyType,
+    Metrics, Name, Names, OnDemand, Prepared, Renew, Schedule, Secret, Serve, StoreKey, Tokens,
+    Update, certdefs,
+};
+use tidegate_capability::secret::Secrets;
+use tidegate_config::{self as config, Config, Error, Errors};
+use tidegate_listen::tls;
+
+/// Open challenges `http-01`, for requests.
+#[derive(Debug)]
+pub struct Answers(pub Arc<Tokens>);
+
+impl tidegate_http::Challenges for Answers {
+    fn answer(&self, token: &str) -> Option<Arc<str>> {
+        self.0.answer(token)
+    }
+}
+
+/// Hands certificates to what the listeners serve.
+struct Server(Arc<Tls>);
+
+impl Serve for Server {
+    fn put(&self, authority: &str, main: &Name, certificate: &Certificate) {
+        match of(certificate) {
+            Ok(served) => self
+                .0
+                .certificates
+                .issued(authority)
+                .put(main.as_str(), &served),
+            Err(error) => {
+                tracing::error!(issuer = authority, name = %main, %error, "the certificate cannot be served");
+            }
+        }
+    }
+
+    fn retain(&self, authority: &str, mains: &[Name]) {
+        let mains: Vec<&str> = mains.iter().map(Name::as_str).collect();
+        self.0.certificates.issued(authority).retain(&mains);
+    }
+
+    fn challenge(&self, name: &Name, certificate: &Certificate) {
+        match of(certificate) {
+            Ok(answer) => self.0.challenges.put(name.as_str(), answer),
+            Err(error) => tracing::error!(%name, %error, "the challenge cannot be answered"),
+        }
+    }
+
+    fn challenge_over(&self, name: &Name) {
+        self.0.challenges.remove(name.as_str());
+    }
+}
+
+fn of(certificate: &Certificate) -> Result<tls::Certificate, tls::CertificateError> {
+    let key = certificate.key().clone_key();
+    tls::Certificate::from_der(certificate.chain().to_vec(), key)
+}
+
+/// Orders what clients ask for.
+struct Ordering {
+    acme: Acme,
+    authority: Arc<str>,
+}
+
+#[async_trait]
+impl tls::OnDemand for Ordering {
+    async fn obtain(&self, name: &str) {
+        self.acme.obtain(&self.authority, name).await;
+    }
+}
+
+/// Nothing is asked for yet.
+pub fn start(tls: &Arc<Tls>, registry: &Registry) -> Result<Acme, prometheus::Error> {
+    let metrics = Metrics::register(registry)?;
+    Ok(Acme::new(Arc::new(Server(tls.clone())), metrics))
+}
+
+/// Open the stores of a configuration and read what they have.
+///
+/// # Errors
+/// With positions in the file.
+pub async fn prepare(parts: &Arc<Parts>, config: &Arc<Config>) -> Result<Prepared, Errors> {
+    let secrets = parts.grants.secrets(config).await?;
+    for name in config.acme.keys() {
+        // The first to be set stays, and is the same.
+        parts
+            .tls
+            .certificates
+            .issued(name)
+            .set_on_demand(Arc::new(Ordering {
+                acme: parts.acme.clone(),
+                authority: name.as_str().into(),
+            }));
+    }
+    let (acme, of) = (parts.acme.clone(), config.clone());
+    let prepared = tokio::task::spawn_blocking(move || {
+        let authorities = authorities(&of, &secrets)?;
+        acme.prepare(authorities).map_err(|error| {
+            let span = of.acme.get(&*error.authority).map(|section| section.span);
+            Errors::from(of.error(span.unwrap_or_default(), error.to_string()))
+        })
+    });
+    prepared.await.unwrap_or_else(|error| {
+        let error = config.error(config::Span::default(), error.to_string());
+        Err(Errors::from(error))
+    })
+}
+
+/// The authorities of a configuration.
+///
+/// # Errors
+/// Names, keys, files and definitions that are not right, with positions in the file.
+pub fn authorities(config: &Config, secrets: &Secrets) -> Result<Vec<Authority>, Errors> {
+    let mut errors = Vec::new();
+    let mut authorities = Vec::with_capacity(config.acme.len());
+    for (name, section) in &config.acme {
+        match authority(config, name, section, secrets) {
+            Ok(authority) => authorities.push(authority),
+            Err(more) => errors.extend(more),
+        }
+    }
+    Errors::check(errors)?;
+    Ok(authorities)
+}
+
+fn authority(
+    config: &Config,
+    name: &str,
+    section: &config::Acme,
+    secrets: &Secrets,
+) -> Result<Authority, Vec<Error>> {
+    let problem = |problem: String| vec![config.error(section.span, problem)];
+    let roots = section.ca.as_ref().map(|file| {
+        std::fs::read(&file.value).map_err(|error| {
+            let text = format!("cannot read {}: {error}", file.value.display());
+            vec![config.error(file.span, text)]
+        })
+    });
+    let store_key = section.encryption.as_ref().map(|name| {
+        let key = StoreKey::new(Secret::new(secret(secrets, name)));
+        key.map_err(|error| problem(format!("secret `{name}`: {error}")))
+    });
+    let external_account = section.external_account.as_ref().map(|account| {
+        let key = decoded(secrets, &account.key).map_err(problem)?;
+        Ok::<_, Vec<Error>>(ExternalAccount {
+            key_id: account.key_id.clone(),
+            key,
+        })
+    });
+    Ok(Authority {
+        name: name.into(),
+        directory: section.directory.clone(),
+        roots: roots.transpose()?,
+        contact: section.contact.clone(),
+        external_account: external_account.transpose()?,
+        fallback: section
+            .fallback
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
+        store: section.store.clone(),
+        store_key: store_key.transpose()?,
+        challenge: challenge(section, secrets).map_err(problem)?,
+        certificates: certificates(config, section)?,
+        key_type: match section.key_type {
+            config::KeyType::Ecdsa => KeyType::EcdsaP256,
+            config::KeyType::EcdsaP384 => KeyType::EcdsaP384,
+        },
+        schedule: Schedule {
+            renew: match section.renew {
+                config::Renew::Before(left) => Renew::Before(left),
+                config::Renew::After(age) => Renew::After(age),
+            },
+            backoff: Backoff {
+                first: section.retry,
+                most: section.retry_max,
+            },
+        },
+        order_timeout: section.order_timeout,
+        on_demand: section.on_demand.as_ref().map(|on_demand| OnDemand {
+            ask: on_demand.ask.clone(),
+            orders: on_demand.limit.count,
+            period: on_demand.limit.period,
+            wait: on_demand.wait,
+            remember: on_demand.remember,
+        }),
+    })
+}
+
+/// The lists of the configuration and those of the folder of definitions.
+fn certificates(config: &Config, section: &config::Acme) -> Result<Vec<Names>, Vec<Error>> {
+    let mut errors = Vec::new();
+    let mut all: Vec<Names> = Vec::new();
+    let mut take = |names: Names, span| {
+        let wildcard = names.iter().find(|name| name.is_wildcard());
+        if let (Some(name), false) = (wildcard, section.challenge == config::Challenge::Dns01) {
+            let text =
+                format!("`{name}`: authorities give out wildcards for the challenge dns-01 only");
+            errors.push(config.error(span, text));
+        }
+        if all.iter().any(|other| other.main() == names.main()) {
+            let text = format!("two certificates with the main name `{}`", names.main());
+            errors.push(config.error(span, text));
+        }
+        all.push(names);
+    };
+    let mut wrong = Vec::new();
+    for list in &section.certificates {
+        match Names::parse(list.value.iter().map(config::DnsName::as_str)) {
+            Ok(names) => take(names, list.span),
+            Err(error) => wrong.push(config.error(list.span, error.to_string())),
+        }
+    }
+    if let Some(folder) = &section.certdefs {
+        match certdefs::read(&folder.value) {
+            Ok(definitions) => definitions
+                .into_iter()
+                .for_each(|names| take(names, folder.span)),
+            Err(mistakes) => {
+                wrong.extend(
+                    mistakes
+                        .iter()
+                        .map(|m| config.error(folder.span, m.to_string())),
+                );
+            }
+        }
+    }
+    errors.extend(wrong);
+    if errors.is_empty() {
+        Ok(all)
+    } else {
+        Err(errors)
+    }
+}
+
+fn challenge(section: &config::Acme, secrets: &Secrets) -> Result<Challenge, String> {
+    let timeout = section.dns_timeout;
+    Ok(match (section.challenge, &section.dns) {
+        (config::Challenge::Http01, _) => Challenge::Http01,
+        // The configuration refuses dns-01 that does not say how.
+        (config::Challenge::TlsAlpn01, _) | (config::Challenge::Dns01, None) => {
+            Challenge::TlsAlpn01
+        }
+        (config::Challenge::Dns01, Some(config::DnsUpdate::Command(command))) => {
+            let command = command.clone();
+            Challenge::Dns01(Dns::Hook(Hook { command, timeout }))
+        }
+        (config::Challenge::Dns01, Some(config::DnsUpdate::Server(server))) => {
+            let key = server.key.as_ref().map(|key| {
+                let algorithm = match key.algorithm {
+                    config::TsigAlgorithm::HmacSha256 => "hmac-sha256",
+                    config::TsigAlgorithm::HmacSha384 => "hmac-sha384",
+                    config::TsigAlgorithm::HmacSha512 => "hmac-sha512",
+                };
+                Ok::<_, String>(Key {
+                    name: key.name.to_string(),
+                    algorithm: algorithm.to_owned(),
+                    secret: decoded(secrets, &key.secret)?,
+                })
+            });
+            let (address, zone) = (server.address.to_string(), server.zone.as_str());
+            let update = Update::new(&address, zone, key.transpose()?, timeout);
+            Challenge::Dns01(Dns::Update(update.map_err(|error| error.to_string())?))
+        }
+    })
+}
+
+/// A key in base64, of either alphabet and with or without padding.
+fn decoded(secrets: &Secrets, name: &str) -> Result<Secret, String> {
+    let text = secret(secrets, name);
+    let text = text.trim_ascii();
+    let key = STANDARD
+        .decode(text)
+        .or_else(|_| URL_SAFE_NO_PAD.decode(text));
+    key.map(Secret::new)
+        .map_err(|_| format!("secret `{name}`: the key is not base64"))
+}
+
+/// The configuration has checked that it exists.
+fn secret(secrets: &Secrets, name: &str) -> Vec<u8> {
+    let secret = secrets.get(name);
+    secret.map_or_else(Vec::new, |secret| secret.expose().to_vec())
+}
+
+/// What the files of definitions look like.
+pub type Definitions = BTreeMap<PathBuf, Option<Stamp>>;
+
+/// What they look like now.
+pub fn definitions(config: &Config) -> Definitions {
+    let entries = folders(config).filter_map(|folder| std::fs::read_dir(folder).ok());
+    let files = entries
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    files.map(|file| (file.clone(), Stamp::of(&file))).collect()
+}
+
+/// The folders of definitions.
+pub fn folders(config: &Config) -> impl Iterator<Item = PathBuf> {
+    let sections = config.acme.values();
+    sections.filter_map(|section| Some(section.certdefs.as_ref()?.value.clone()))
+}
