@@ -86,9 +86,11 @@ async fn a_host_with_other_settings_is_misdirected_always() {
             "ADMIN.example:443",
             "admin.example.",
             "x.old.example",
+            // As in routes, a star is one label or more.
+            "y.x.old.example",
             "a.example",
         ];
-        let expected = [421, 421, 421, 421, 200];
+        let expected = [421, 421, 421, 421, 421, 200];
         assert_eq!(statuses(&client, &proxy, &hosts).await, expected);
         // Without a name it is no different.
         let nameless = client.named("127.0.0.1");

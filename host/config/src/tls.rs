@@ -148,7 +148,7 @@ pub(crate) struct RawTls {
     mismatch: Mismatch,
     /// Ask clients for certificates (mutual TLS).
     client_certificates: Option<RawClientCertificates>,
-    /// Other settings for one name, or for all names one label below ("*.example.com").
+    /// Other settings for one name, or for all names below one ("*.example.com").
     #[serde(default)]
     sni: Keyed<Located<RawSettings>>,
 }

@@ -21,7 +21,8 @@ struct Endpoint {
 }
 
 impl Names {
-    /// All names of `named` (`*.` stands for one label), and all others with `default`.
+    /// All names of `named`, and all others with `default`. `*.` stands for one label or more, as it does
+    /// in routes: certificates of clients that are asked for below a name are asked for at any depth.
     pub(super) fn new<E>(
         default: &Settings,
         named: &[(Box<str>, Settings)],
@@ -58,7 +59,10 @@ impl Names {
     pub(super) fn endpoint(&self, name: Option<&str>) -> usize {
         let Some(name) = name else { return 0 };
         let exact = self.exact.get(name);
-        let wildcard = || self.wildcard.get(name.split_once('.')?.1);
+        let mut parents =
+            std::iter::successors(name.split_once('.'), |&(_, parent)| parent.split_once('.'));
+        // The nearest first, which is the longest.
+        let wildcard = || parents.find_map(|(_, parent)| self.wildcard.get(parent));
         exact.or_else(wildcard).copied().unwrap_or(0)
     }
 
