@@ -192,8 +192,11 @@ where
     ) -> bool {
         let senders = {
             let state = self.state.load();
-            let listener = state.listeners.get(listener);
-            listener.and_then(|listener| listener.proxy_senders.clone())
+            let Some(listener) = state.listeners.get(listener) else {
+                // A reload has just taken it away: what holds for its connections, nobody knows any more.
+                return false;
+            };
+            listener.proxy_senders.clone()
         };
         let identified = timeout_at(deadline, connection.identify(senders.as_deref())).await;
         match identified {
@@ -213,7 +216,8 @@ where
     ) -> Option<(Stream, Option<TlsFacts>)> {
         let acceptor = {
             let state = self.state.load();
-            state.listeners.get(listener).and_then(|l| l.tls.clone())
+            // Never plaintext because a reload has just taken the listener away.
+            state.listeners.get(listener)?.tls.clone()
         };
         let Some(acceptor) = acceptor else {
             return Some((Stream::Plain(plain), None));
