@@ -14,6 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ServerConfig};
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 use tokio_rustls::StartHandshake;
@@ -271,7 +272,14 @@ fn challenge_config(challenges: &Arc<Challenges>) -> Result<Arc<ServerConfig>, S
 fn client(tls: &TlsStream<Plain>) -> Result<Option<ClientCertificate>, Refused> {
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
     let read = chain.first().map(ClientCertificate::read).transpose();
-    read.map_err(|_| Refused::ClientCertificate)
+    let client = read.map_err(|_| Refused::ClientCertificate)?;
+    // A session that is resumed gets a new ticket each time, and the engine looks at the certificate only
+    // when it begins: without this, it would outlive the certificate for ever.
+    let is_over = |client: &ClientCertificate| client.expires < SystemTime::now();
+    if client.as_ref().is_some_and(is_over) {
+        return Err(Refused::ClientCertificate);
+    }
+    Ok(client)
 }
 
 /// Chooses the certificate once more, now that the engine knows which signatures fit to its suites.

@@ -4,6 +4,7 @@ use super::certificate::address;
 use ring::digest;
 use rustls::pki_types::CertificateDer;
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::Oid;
 use x509_parser::extensions::GeneralName;
@@ -21,6 +22,8 @@ pub struct ClientCertificate {
     pub san: Box<str>,
     /// SHA-256 of all of it, hexadecimal.
     pub fingerprint: Box<str>,
+    /// When it is not valid any more.
+    pub(super) expires: SystemTime,
 }
 
 /// A certificate that was accepted but cannot be put into words.
@@ -46,10 +49,12 @@ impl ClientCertificate {
             write_alternative(&mut san, name);
         }
         let digest = digest::digest(&digest::SHA256, certificate);
+        let seconds = parsed.validity().not_after.timestamp();
         Ok(ClientCertificate {
             subject: subject.into(),
             san: san.into(),
             fingerprint: hexadecimal(digest.as_ref()).into(),
+            expires: UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0)),
         })
     }
 }
