@@ -213,3 +213,27 @@ async fn other_authorities_take_over_without_a_restart() {
     let refused = request(&of_old, &proxy).await;
     assert!(refused.is_err(), "{refused:?}");
 }
+
+/// What is asked of clients by a reload is asked of those, too, that are connected already.
+#[tokio::test]
+async fn a_connection_of_before_does_not_get_around_what_is_required_now() {
+    let (server, clients) = (Authority::new(), Authority::named("clients"));
+    let proxy = start(&server, &clients, false, "").await;
+    let nobody = TlsClient::new(&server, "a.example");
+    let (mut known, mut unknown) = (
+        nobody
+            .clone()
+            .showing(&alice(&clients))
+            .h2(proxy.address())
+            .await,
+        nobody.h2(proxy.address()).await,
+    );
+    let request = || with_header(get("/"), "host", "a.example");
+    assert_eq!(known.send(request()).await.status, 200);
+    assert_eq!(unknown.send(request()).await.status, 200);
+    let config = std::fs::read_to_string(proxy.folder().join("tidegate.toml")).unwrap();
+    let required = config.replace("required = false", "required = true");
+    proxy.reload(&required).await;
+    assert_eq!(known.send(request()).await.status, 200);
+    assert_eq!(unknown.send(request()).await.status, 421);
+}

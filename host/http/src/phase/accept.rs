@@ -170,11 +170,15 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refused>
 }
 
 /// Whether the host may be asked for on this connection: the name that TLS began with may have other
-/// settings, and another certificate.
+/// settings, and another certificate; and since then, a reload may have asked for a certificate of the client.
 fn check_connection(context: &Context) -> Result<(), Refused> {
     let connection = context.connection.as_ref();
-    let tls = connection.and_then(|connection| connection.tls.as_ref());
-    if tls.is_none_or(|tls| tls.may_ask_for(&context.facts.host)) {
+    let Some(tls) = connection.and_then(|connection| connection.tls.as_ref()) else {
+        return Ok(());
+    };
+    let host = &*context.facts.host;
+    let acceptor = context.listener().and_then(|now| now.tls.as_ref());
+    if tls.may_ask_for(host) && acceptor.is_none_or(|now| now.still_admits(tls, host)) {
         return Ok(());
     }
     let text = "the host is not served on this connection";

@@ -214,6 +214,29 @@ impl Acceptor {
         Ok((Stream::Tls(Box::new(tls)), facts))
     }
 
+    /// Whether a client that has shaken hands earlier, perhaps before a reload, may still ask for this host (as
+    /// for [`TlsFacts::may_ask_for`]): it may not where a certificate is asked for now that it has not shown.
+    pub fn still_admits(&self, facts: &TlsFacts, host: &str) -> bool {
+        let name = match host {
+            "" => facts.server_name.as_deref(),
+            host => Some(host),
+        };
+        let endpoint = self.names.endpoint(name);
+        if Arc::ptr_eq(
+            self.names.config(endpoint),
+            facts.names.config(facts.endpoint),
+        ) {
+            return true;
+        }
+        let Some(clients) = &self.names.settings(endpoint).client_certificates else {
+            return true;
+        };
+        match facts.client {
+            None => !clients.required,
+            Some(_) => facts.is_vouched_for_by(&clients.authorities),
+        }
+    }
+
     /// The certificate that the client is going to see; `None` refuses it.
     async fn certificate(&self, accepted: &Accepted, name: Option<&str>) -> Option<Certificate> {
         let fits = |one: &Certificate| one.signs(accepted.client_hello().signature_schemes());

@@ -2,6 +2,7 @@
 
 use super::names::Names;
 use super::{Alpn, Certificate, ClientCertificate, Forward, Settings};
+use rustls::pki_types::CertificateDer;
 use rustls::{CipherSuite, HandshakeKind, ProtocolVersion, ServerConnection};
 use std::sync::Arc;
 
@@ -40,6 +41,12 @@ impl TlsFacts {
         // What holds for the one may not hold for the other: who may connect, and how.
         self.names.endpoint(Some(host)) == self.endpoint
             && (self.allow_mismatch || self.certificate.covers(host))
+    }
+
+    /// Whether these are the authorities that vouched for the client.
+    pub(super) fn is_vouched_for_by(&self, authorities: &[CertificateDer<'static>]) -> bool {
+        let clients = self.settings().client_certificates.as_ref();
+        clients.is_some_and(|clients| *clients.authorities == *authorities)
     }
 
     /// How TLS was to be spoken.
