@@ -51,7 +51,6 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
     errors.append(&mut pages.problems);
     let listeners = listeners(config, parts, &mut errors);
     Errors::check(errors)?;
-    acme::authorities(config, &parts.grants.secrets(config).await?)?;
     Ok(State {
         routes: Table::build(routes),
         limits: limits(&config.limits),

@@ -11,7 +11,11 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let parts = Parts::new(&config)?;
-    runtime.block_on(parts.assemble(&config))?;
+    runtime.block_on(async {
+        parts.assemble(&config).await?;
+        let secrets = parts.grants.secrets(&config).await?;
+        crate::acme::authorities(&config, &secrets)
+    })?;
     for name in crate::upstreams::unverified(&config) {
         eprintln!(
             "warning: upstream `{name}`: {}",
