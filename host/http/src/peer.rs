@@ -115,6 +115,12 @@ impl Peer {
         self.http2
     }
 
+    /// Whether a connection to it can serve another request. With TLS it is never found in Pingora's pool, and
+    /// with a PROXY header it is not for [`Kept`]: with both it would only wait for its timeout.
+    pub(crate) fn can_be_kept(&self) -> bool {
+        self.http2 || self.connector.tls.is_none() || self.connector.proxy.is_none()
+    }
+
     /// How long to wait for each part of a response.
     pub(crate) fn read_timeout(&self) -> Option<Duration> {
         self.template.options.read_timeout

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::forward::Forward;
 use crate::grpc_web;
 use crate::plugins::{Plugins, unless_gone};
+use crate::upstream::Upstream;
 use http::{StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -19,7 +20,12 @@ pub async fn run(
     context: &mut Context,
 ) -> pingora::Result<()> {
     let upstream = context.upstream.group.as_deref();
-    if upstream.is_some_and(|upstream| !upstream.keeps_connections) {
+    let turn = context.upstream.turn;
+    let is_kept = |upstream: &Upstream| {
+        let peer = upstream.peer(turn);
+        upstream.keeps_connections && peer.is_none_or(|peer| peer.can_be_kept())
+    };
+    if upstream.is_some_and(|upstream| !is_kept(upstream)) {
         // A peer that closes is not pooled.
         head.insert_header(header::CONNECTION, "close")?;
     }
