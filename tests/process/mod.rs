@@ -5,6 +5,7 @@ mod access_log;
 mod admin;
 mod cli;
 mod curl;
+mod documents;
 mod examples;
 mod idle;
 mod metrics;
