@@ -35,7 +35,7 @@ const FIELDS: [(&str, &str); 24] = [
 ];
 
 /// Pseudo-fields that take the place of good ones.
-const PSEUDO_FIELDS: [(&str, &str); 24] = [
+const PSEUDO_FIELDS: [(&str, &str); 23] = [
     (":path", ""),
     (":path", "a"),
     (":path", "*"),
@@ -59,7 +59,6 @@ const PSEUDO_FIELDS: [(&str, &str); 24] = [
     (":authority", "a, b"),
     (":scheme", "http://b/?"),
     (":scheme", "http\r\nx: y"),
-    (":scheme", ""),
 ];
 
 impl Edge {
@@ -123,7 +122,6 @@ async fn a_length_that_is_not_the_bodys_does_not_arrive() {
     for (lengths, body) in [
         (&["5"][..], "abc"),
         (&["3"], "abcde"),
-        (&["0"], "abc"),
         (&["3", "5"], "abc"),
         (&["3, 5"], "abc"),
         (&["0x3"], "abc"),

@@ -12,6 +12,9 @@ mod slow;
 
 use crate::harness::{Origin, Outcome, Proxy, Wire, route_to};
 
+/// Whatever the reason: the parser finds some mistakes before the accept phase does.
+const ANY: &str = "";
+
 /// A proxy and its origin, to be tried with many inputs.
 struct Edge {
     origin: Origin,
@@ -50,9 +53,23 @@ impl Edge {
         assert_eq!(self.refused(reason).await, refused + 1.0, "{shown}");
     }
 
-    /// How many requests were refused for this reason.
+    /// How many requests were refused for this reason, or for [`ANY`].
     async fn refused(&self, reason: &str) -> f64 {
-        let series = format!("tidegate_requests_refused_total{{reason=\"{reason}\"}}");
+        let labels = match reason {
+            ANY => String::new(),
+            _ => format!("{{reason=\"{reason}\"}}"),
+        };
+        let series = format!("tidegate_requests_refused_total{labels}");
+        self.proxy.metric(&series).await
+    }
+
+    /// How many connections were cut for this reason, or for [`ANY`].
+    async fn cut(&self, reason: &str) -> f64 {
+        let labels = match reason {
+            ANY => String::new(),
+            _ => format!(",reason=\"{reason}\""),
+        };
+        let series = format!("tidegate_connections_cut_total{{listener=\"web\"{labels}}}");
         self.proxy.metric(&series).await
     }
 

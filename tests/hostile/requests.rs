@@ -1,7 +1,7 @@
 //! Heads on which servers disagree, or which no client of good will sends. What one server reads differently
 //! from the next is how requests are smuggled past a proxy.
 
-use super::Edge;
+use super::{ANY, Edge};
 use crate::harness::{Origin, Proxy, Wire, route_to};
 
 /// The proxy refuses these bytes with this status, and nothing of them reaches the origin.
@@ -234,9 +234,11 @@ async fn hosts_that_there_cannot_be() {
         "[::1", "[::g]", "a..b", "a\\b", "a%00b", "a\"b", "a\u{e9}", "http://a",
     ] {
         let head = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
-        edge.refuses(400, "host", head).await;
+        edge.refuses(400, ANY, head).await;
     }
     edge.refuses(400, "host", "GET / HTTP/1.1\r\n\r\n").await;
+    let list = "GET / HTTP/1.1\r\nhost: a, b\r\n\r\n";
+    edge.refuses(400, "host", list).await;
 }
 
 #[tokio::test]
@@ -261,8 +263,10 @@ async fn targets_that_are_no_path() {
         "/a%c1%9cb",
     ] {
         let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
-        edge.refuses(400, "target", head).await;
+        edge.refuses(400, ANY, head).await;
     }
+    let overlong = "GET /%c0%ae%c0%ae/ HTTP/1.1\r\nhost: a\r\n\r\n";
+    edge.refuses(400, "target", overlong).await;
     let connect = "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n";
     edge.refuses(405, "method", connect).await;
 }

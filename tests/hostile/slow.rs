@@ -111,6 +111,7 @@ async fn windows_of_http_2_do_not_hold_a_response_for_ever() {
     assert!(!matches!(closed.outcome(1).await, Outcome::Status(_)));
     edge.has_cut("write-timeout", 1.0).await;
 
+    drop(closed);
     let before = edge.proxy.resident_bytes();
     let wide = (1 << 31) - 1;
     let mut unread = Frames::open(edge.proxy.wire().await, &[(4, wide)]).await;
@@ -119,7 +120,8 @@ async fn windows_of_http_2_do_not_hold_a_response_for_ever() {
     for stream in 0..50 {
         unread.send(frames::get_headers(2 * stream + 1)).await;
     }
-    edge.origin.has_seen(51).await;
+    // As many as get through before the connection is cut.
+    edge.origin.has_seen(5).await;
     let grown = edge.proxy.resident_bytes().saturating_sub(before);
     assert!(
         grown < 48 << 20,
