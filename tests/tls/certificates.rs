@@ -7,7 +7,9 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use super::listener;
 use crate::harness::{Authority, Issued, Proxy, TlsClient, get, with_header};
 
+/// By a full handshake: one that is resumed shows no certificate.
 async fn seen(client: &TlsClient, proxy: &Proxy) -> CertificateDer<'static> {
+    let client = client.clone().with_own_tickets();
     let stream = client.connect(proxy.address()).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].clone()
 }

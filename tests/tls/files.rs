@@ -9,7 +9,9 @@ use crate::harness::{Authority, Issued, Proxy, TlsClient, tidegate, until};
 
 const NAMES: [&str; 1] = ["a.example"];
 
+/// By a full handshake: one that is resumed shows no certificate.
 async fn seen(client: &TlsClient, proxy: &Proxy) -> CertificateDer<'static> {
+    let client = client.clone().with_own_tickets();
     let stream = client.connect(proxy.address()).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].clone()
 }
@@ -21,11 +23,8 @@ async fn becomes(client: &TlsClient, proxy: &Proxy, certificate: &Issued) {
     .await;
 }
 
-/// A client that never resumes, so that it sees a certificate each time.
 fn client(authority: &Authority) -> TlsClient {
-    TlsClient::new(authority, "a.example")
-        .tls12()
-        .offering(&["http/1.1"])
+    TlsClient::new(authority, "a.example").offering(&["http/1.1"])
 }
 
 #[tokio::test]

@@ -157,8 +157,11 @@ async fn handshakes_at_once_are_capped_and_connections_after_them_are_not() {
     let client = TlsClient::new(&authority, "a.example");
     // What is through its handshake does not count.
     let mut open = Vec::new();
-    for _ in 0..4 {
+    for count in 1..=4 {
         open.push(client.connect(proxy.address()).await.unwrap());
+        // A client is through before the proxy is.
+        let done = "tidegate_tls_handshakes_total";
+        proxy.metric_becomes(done, f64::from(count)).await;
     }
     let waiting = [
         TcpStream::connect(proxy.address()).await.unwrap(),
