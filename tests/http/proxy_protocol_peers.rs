@@ -4,9 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::harness::{Authority, Client, ECHO, Proxy, TlsClient, run, tool, until};
+use crate::harness::{
+    Authority, Client, ECHO, Proxy, TlsClient, get, run, tool, until, with_header,
+};
 
 async fn trusting() -> Proxy {
     Proxy::start(&format!(
@@ -160,4 +163,43 @@ async fn haproxy_says_how_its_client_speaks_tls() {
     assert_eq!(attributes["proxy.tls.cn"], "alice");
     let id = attributes["proxy.unique-id"].as_str().unwrap_or_default();
     assert!(id.starts_with("id-"), "{attributes}");
+}
+
+#[tokio::test]
+async fn it_comes_before_tls() {
+    let folder = TempDir::new().unwrap();
+    let authority = Authority::new();
+    authority.issue(&["a.example"]).write(folder.path(), "a");
+    let config = format!(
+        "
+[log]
+format = \"json\"
+access_attributes = [\"tls.server-name\", \"proxy.authority\"]
+
+[[listener]]
+name = \"web\"
+address = \"127.0.0.1:0\"
+proxy_protocol = {{ trust = [\"127.0.0.1\"] }}
+[listener.tls]
+certificates = [{{ cert = \"a.pem\", key = \"a.key\" }}]
+{ECHO}"
+    );
+    let proxy = Proxy::start_in(folder, &config).await;
+    let tls = TlsClient::new(&authority, "a.example").offering(&["h2"]);
+    let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+    let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xcb\0\x71\x07\xc0\0\x02\x01\x12\x67\x01\xbb\x02\0\x04edge";
+    stream.write_all(header).await.unwrap();
+    let mut client = Client::h2_on(tls.shake(stream).await.unwrap()).await;
+    let request = with_header(get("/"), "host", "a.example");
+    let request = with_header(request, "x-forwarded-for", "6.6.6.6");
+    let echo = client.send(request).await.json();
+    let expected = serde_json::json!(["203.0.113.7"]);
+    assert_eq!(echo["headers"]["x-forwarded-for"], expected);
+    assert_eq!(echo["headers"]["x-forwarded-proto"][0], "https");
+    let line = proxy.access_line("/").await;
+    assert_eq!(line.field("client").as_deref(), Some("203.0.113.7"));
+    let expected = serde_json::json!({ "tls.server-name": "a.example", "proxy.authority": "edge" });
+    assert_eq!(line.json()["attributes"], expected);
+    // Without the header there is no handshake.
+    assert!(tls.connect(proxy.address()).await.is_err());
 }

@@ -52,11 +52,15 @@ async fn forwarded_has_an_element_for_the_sender() {
     ] {
         assert_eq!(seen.header(field), "", "{field}");
     }
-    let seen = told(TRUSTING, forward).await;
+    let believing = format!("{TRUSTING}\nclient_address = \"forwarded\"");
+    let seen = told(&believing, forward).await;
     assert_eq!(
         seen.header("forwarded"),
         format!("for=203.0.113.7, {element}")
     );
+    // A proxy that says it in another field has passed on what its client wrote.
+    let seen = told(TRUSTING, forward).await;
+    assert_eq!(seen.header("forwarded"), element);
 }
 
 #[tokio::test]

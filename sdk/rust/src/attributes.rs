@@ -2,8 +2,8 @@
 //! log, and the place to keep what a later phase needs.
 //!
 //! Built in, read-only: `client.address`, `client.port`, `peer.address`, `listener`, `route`,
-//! `request.id`, `request.protocol`, `upstream`. Names that a plugin sets are up to 64 characters
-//! of `a-z 0-9 . _ -` and begin with the plugin's name.
+//! `request.id`, `request.protocol`, `upstream`; of connections, what begins with `tls.` and `proxy.`.
+//! Names that a plugin sets are up to 64 characters of `a-z 0-9 . _ -` and begin with the plugin's name.
 
 use crate::{Error, host};
 

@@ -1903,6 +1903,12 @@ pub mod tidegate {
         /// (text; who is connected), `listener`, `route`, `request.id`, `request.protocol` (text; such as
         /// `HTTP/1.1`), `upstream` (text; from `on-upstream-request` on, absent when no upstream was asked).
         ///
+        /// Of a connection with TLS: `tls.version`, `tls.cipher`, `tls.server-name`, `tls.alpn` (text), `tls.resumed`
+        /// (boolean), and of the client's certificate `tls.client.subject`, `tls.client.san`,
+        /// `tls.client.fingerprint` (text). Of one that a load balancer passes on with the PROXY protocol, where it
+        /// says so: `proxy.authority`, `proxy.alpn`, `proxy.tls.version`, `proxy.tls.cn` (text), `proxy.unique-id`
+        /// and `proxy.tlv.XX` for other types, in two hexadecimal digits (bytes).
+        ///
         /// Names that plugins set: up to 64 characters of `a-z 0-9 . _ -`; begin them with the plugin's
         /// name, as in `api-key.user`. At most 64 attributes and 16 KiB per exchange.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
