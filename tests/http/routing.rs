@@ -1,7 +1,7 @@
 //! Which route gets a request. The rules themselves are tested where they are; here, that the proxy
 //! asks them with the right values.
 
-use crate::harness::{Proxy, get, request, with_header};
+use crate::harness::{Origin, Proxy, get, request, with_header};
 
 const ROUTES: &str = r#"
 [[route]]
@@ -82,6 +82,38 @@ async fn the_most_specific_route_answers() {
             );
             assert_eq!(client.send(copy(request)).await.text(), *wanted, "{what}");
         }
+    }
+}
+
+#[tokio::test]
+async fn paths_lead_to_upstreams() {
+    let (app, api) = (Origin::echo().await, Origin::echo().await);
+    let config = format!(
+        r#"
+[upstream.app]
+peers = [{:?}]
+
+[upstream.api]
+peers = [{:?}]
+
+[[route]]
+upstream = "app"
+
+[[route]]
+match = {{ path = "/api/*" }}
+upstream = "api"
+"#,
+        app.address(),
+        api.address()
+    );
+    let proxy = Proxy::start(&config).await;
+    for path in ["/x", "/api/x"] {
+        assert_eq!(proxy.get(path).await.status, 200);
+    }
+    for (origin, path) in [(&app, "/x"), (&api, "/api/x")] {
+        let seen = origin.seen();
+        assert_eq!(seen.len(), 1, "{path}");
+        assert_eq!(seen[0].target, path);
     }
 }
 
