@@ -12,6 +12,7 @@ mod accept;
 mod bind;
 mod cap;
 mod connection;
+mod options;
 pub mod proxy_protocol;
 pub mod tls;
 
@@ -19,3 +20,4 @@ pub use accept::accept;
 pub use bind::{Address, BindError, Listener, bind};
 pub use cap::{Caps, Refused, Slot};
 pub use connection::{Connection, Plain, Stream};
+pub use options::SocketOptions;

@@ -3,15 +3,15 @@
 
 use crate::app::Phases;
 use arc_swap::ArcSwap;
+use pingora::protocols::l4::ext::set_tcp_fastopen_backlog;
 use std::collections::HashMap;
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tidegate_config::{Config, Errors, ListenAddress, Located};
+use tidegate_config::{Account, Config, Errors, ListenAddress, Located, Span};
 use tidegate_http::Server;
-use tidegate_listen::{Address, Caps, Listener, accept, bind};
+use tidegate_listen::{Address, Caps, Listener, SocketOptions, accept, bind};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -26,8 +26,9 @@ pub struct Listeners {
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
     Tcp(SocketAddr),
-    /// With port 0 the system chooses, so several can be told apart by name alone.
-    Any(SocketAddr, String),
+    /// With port 0 the system chooses, so several can be told apart by the listener's name and their position
+    /// in it alone.
+    Any(SocketAddr, String, usize),
     /// Whatever its mode.
     Unix(PathBuf),
     Systemd(String),
@@ -35,12 +36,19 @@ enum Key {
 
 struct Running {
     name: Arc<ArcSwap<Arc<str>>>,
+    socket: Arc<Listener>,
+    options: SocketOptions,
+    fast_open: u32,
     caps: Caps,
     stop: watch::Sender<bool>,
 }
 
-/// Sockets of a new configuration that were not there before, bound but not accepting.
-pub struct Bound(Vec<(Key, Listener)>);
+/// The options of every socket of a new configuration, and those sockets that were not there before, bound
+/// but not accepting.
+pub struct Bound {
+    options: HashMap<Key, SocketOptions>,
+    new: Vec<(Key, Listener)>,
+}
 
 impl Listeners {
     /// No listeners; connections are counted by `tracker`.
@@ -57,24 +65,33 @@ impl Listeners {
     /// # Errors
     /// Addresses that cannot be bound, each with its place in the file.
     pub fn bind(&self, config: &Config) -> Result<Bound, Errors> {
-        let (mut bound, mut errors) = (Vec::new(), Vec::new());
+        let mut errors = Vec::new();
+        let mut bound = Bound {
+            options: HashMap::new(),
+            new: Vec::new(),
+        };
         for (key, wanted) in wanted(config) {
-            if self.running.contains_key(&key) {
-                continue;
+            let options = match socket_options(&wanted.listener.socket) {
+                Ok(options) => options,
+                Err((span, problem)) => {
+                    errors.push(config.error(span, problem));
+                    continue;
+                }
+            };
+            if !self.running.contains_key(&key) {
+                match bind_wanted(&wanted.address.value, &options) {
+                    Ok(socket) => bound.new.push((key.clone(), socket)),
+                    Err(problem) => errors.push(config.error(wanted.address.span, problem)),
+                }
             }
-            let socket =
-                address(&wanted).ok_or_else(|| "systemd handed over no such socket".to_owned());
-            match socket.and_then(|address| bind(&address).map_err(|error| error.to_string())) {
-                Ok(socket) => bound.push((key, socket)),
-                Err(error) => errors.push(config.error(wanted.address.span, error)),
-            }
+            bound.options.insert(key, options);
         }
         Errors::check(errors)?;
-        Ok(Bound(bound))
+        Ok(bound)
     }
 
     /// Accept on what was bound, stop what is not wanted any more. Open connections go on.
-    pub fn commit(&mut self, config: &Config, bound: Bound) {
+    pub fn commit(&mut self, config: &Config, mut bound: Bound) {
         let wanted = wanted(config);
         self.running.retain(|key, running| {
             let stays = wanted.contains_key(key);
@@ -85,22 +102,25 @@ impl Listeners {
             stays
         });
         let (most, per_address) = caps(config);
-        for (key, running) in &self.running {
+        for (key, running) in &mut self.running {
             running.caps.set(most, per_address);
-            if let Some(listener) = wanted.get(key) {
-                running
-                    .name
-                    .store(Arc::new(listener.listener.name.as_str().into()));
-                set_mode(listener);
+            let Some(wanted) = wanted.get(key) else {
+                continue;
+            };
+            running
+                .name
+                .store(Arc::new(wanted.listener.name.as_str().into()));
+            if let Some(options) = bound.options.remove(key) {
+                running.change(options);
             }
+            running.set_fast_open(wanted.listener.socket.fast_open);
         }
-        for (key, listener) in bound.0 {
-            if let Some(wanted) = wanted.get(&key) {
-                let running = self.start(
-                    &wanted.listener.name,
-                    listener,
-                    Caps::new(most, per_address),
-                );
+        for (key, socket) in bound.new {
+            let of = (wanted.get(&key), bound.options.remove(&key));
+            if let (Some(wanted), Some(options)) = of {
+                let name = &wanted.listener.name;
+                let mut running = self.start(name, socket, options, Caps::new(most, per_address));
+                running.set_fast_open(wanted.listener.socket.fast_open);
                 self.running.insert(key, running);
             }
         }
@@ -114,8 +134,9 @@ impl Listeners {
         self.running.clear();
     }
 
-    fn start(&self, name: &str, listener: Listener, caps: Caps) -> Running {
-        tracing::info!(listener = name, address = %listener.address, "listening");
+    fn start(&self, name: &str, socket: Listener, options: SocketOptions, caps: Caps) -> Running {
+        tracing::info!(listener = name, address = %socket.address, "listening");
+        let socket = Arc::new(socket);
         let name = Arc::new(ArcSwap::from_pointee(Arc::<str>::from(name)));
         let (stop, stopped) = watch::channel(false);
         let serve = {
@@ -129,22 +150,70 @@ impl Listeners {
             let (server, name) = (self.server.clone(), name.clone());
             move |refused| server.refused(&name.load(), refused)
         };
-        tokio::spawn(accept(listener, caps.clone(), stopped, serve, refuse));
-        Running { name, caps, stop }
+        tokio::spawn(accept(socket.clone(), caps.clone(), stopped, serve, refuse));
+        Running {
+            name,
+            socket,
+            options,
+            fast_open: 0,
+            caps,
+            stop,
+        }
+    }
+}
+
+impl Running {
+    /// The socket stays, and so do its connections.
+    fn change(&mut self, options: SocketOptions) {
+        if options == self.options {
+            return;
+        }
+        let address = &self.socket.address;
+        let fixed = [
+            ("v6_only", options.v6_only != self.options.v6_only),
+            ("reuse_port", self.options.reuse_port && !options.reuse_port),
+        ];
+        for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
+            tracing::warn!(%address, "`{key}` cannot be changed so while the proxy listens; it takes effect at the next start");
+        }
+        match self.socket.apply(&options) {
+            Ok(()) => tracing::info!(%address, "changed the options of the socket"),
+            Err(error) => {
+                tracing::warn!(%address, %error, "cannot change the options of the socket")
+            }
+        }
+        // What cannot be changed is said once, not at each reload.
+        self.options = options;
+    }
+
+    fn set_fast_open(&mut self, length: u32) {
+        if length == self.fast_open || !matches!(self.socket.address, Address::Tcp(_)) {
+            return;
+        }
+        self.fast_open = length;
+        let (descriptor, length) = (self.socket.as_fd().as_raw_fd(), length as usize);
+        if let Err(error) = set_tcp_fastopen_backlog(descriptor, length) {
+            tracing::warn!(address = %self.socket.address, %error, "cannot set `fast_open`");
+        }
     }
 }
 
 /// One address of a listener.
 struct Wanted<'a> {
     listener: &'a tidegate_config::Listener,
+    position: usize,
     address: &'a Located<ListenAddress>,
 }
 
 fn wanted(config: &Config) -> HashMap<Key, Wanted<'_>> {
     let listeners = config.listeners.iter();
     let addresses = listeners.flat_map(|listener| {
-        let of = listener.addresses.iter();
-        of.map(move |address| Wanted { listener, address })
+        let of = listener.addresses.iter().enumerate();
+        of.map(move |(position, address)| Wanted {
+            listener,
+            position,
+            address,
+        })
     });
     addresses.map(|wanted| (key(&wanted), wanted)).collect()
 }
@@ -153,32 +222,54 @@ fn key(wanted: &Wanted<'_>) -> Key {
     match &wanted.address.value {
         ListenAddress::Bind(tidegate_config::Address::Unix(path)) => Key::Unix(path.clone()),
         ListenAddress::Bind(tidegate_config::Address::Socket(socket)) if socket.port() == 0 => {
-            Key::Any(*socket, wanted.listener.name.clone())
+            Key::Any(*socket, wanted.listener.name.clone(), wanted.position)
         }
         ListenAddress::Bind(tidegate_config::Address::Socket(socket)) => Key::Tcp(*socket),
         ListenAddress::Systemd(name) => Key::Systemd(name.clone()),
     }
 }
 
-/// The mode of a Unix socket that stays may be another now.
-fn set_mode(wanted: &Wanted<'_>) {
-    if let Some(Address::Unix(path, mode)) = address(wanted)
-        && let Err(error) = fs::set_permissions(&path, fs::Permissions::from_mode(mode))
-    {
-        tracing::warn!(path = %path.display(), %error, "cannot change the mode of the socket");
-    }
+fn bind_wanted(address: &ListenAddress, options: &SocketOptions) -> Result<Listener, String> {
+    let address = match address {
+        ListenAddress::Bind(tidegate_config::Address::Socket(socket)) => Address::Tcp(*socket),
+        ListenAddress::Bind(tidegate_config::Address::Unix(path)) => Address::Unix(path.clone()),
+        ListenAddress::Systemd(name) => {
+            return Err(format!(
+                "systemd handed over no socket of the name `{name}`"
+            ));
+        }
+    };
+    bind(&address, options).map_err(|error| error.to_string())
 }
 
-fn address(wanted: &Wanted<'_>) -> Option<Address> {
-    match &wanted.address.value {
-        ListenAddress::Bind(tidegate_config::Address::Socket(socket)) => {
-            Some(Address::Tcp(*socket))
+/// The options as the system takes them: users and groups as numbers.
+fn socket_options(
+    written: &tidegate_config::SocketOptions,
+) -> Result<SocketOptions, (Span, String)> {
+    let number = |account: &Option<Located<Account>>, kind: &str, find: fn(&str) -> Option<u32>| {
+        let Some(Located { value, span }) = account else {
+            return Ok(None);
+        };
+        match value {
+            Account::Id(id) => Ok(Some(*id)),
+            Account::Name(name) => find(name)
+                .map(Some)
+                .ok_or_else(|| (*span, format!("this system has no {kind} `{name}`"))),
         }
-        ListenAddress::Bind(tidegate_config::Address::Unix(path)) => {
-            Some(Address::Unix(path.clone(), wanted.listener.socket.mode))
-        }
-        ListenAddress::Systemd(_) => None,
-    }
+    };
+    Ok(SocketOptions {
+        backlog: written.backlog,
+        v6_only: written.v6_only,
+        reuse_port: written.reuse_port,
+        keepalive: written.keepalive,
+        mode: written.mode,
+        owner: number(&written.owner, "user", |name| {
+            uzers::get_user_by_name(name).map(|user| user.uid())
+        })?,
+        group: number(&written.group, "group", |name| {
+            uzers::get_group_by_name(name).map(|group| group.gid())
+        })?,
+    })
 }
 
 fn caps(config: &Config) -> (usize, usize) {
