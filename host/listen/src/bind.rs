@@ -39,12 +39,14 @@ pub struct BindError {
     pub reason: String,
 }
 
-/// A bound socket. Dropping it closes it, and removes a Unix socket's file.
+/// A bound socket. Dropping it closes it, and removes the file of a Unix socket that is ours.
 #[derive(Debug)]
 pub struct Listener {
     pub(crate) socket: ListenerSocket,
     /// Where it listens: with the port that the system chose.
     pub address: Address,
+    /// Whether a service manager made it, whose its options and its file are.
+    pub is_inherited: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,7 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
     Ok(Listener {
         socket: ListenerSocket::Tcp(listener),
         address,
+        is_inherited: false,
     })
 }
 
@@ -104,6 +107,7 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Listener> {
         Ok(listener) => Ok(Listener {
             socket: ListenerSocket::Unix(listener),
             address: Address::Unix(path.to_owned()),
+            is_inherited: false,
         }),
         Err(error) => {
             // The error says more than that its file could not be removed.
@@ -114,6 +118,14 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Listener> {
 }
 
 impl Listener {
+    pub(crate) fn inherited(socket: ListenerSocket, address: Address) -> Listener {
+        Listener {
+            socket,
+            address,
+            is_inherited: true,
+        }
+    }
+
     /// Change the options of a socket that listens already; connections go on. `v6_only` cannot be changed, and
     /// a port that was shared once stays so (Linux remembers it with the port).
     ///
@@ -159,7 +171,9 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
+        if let Address::Unix(path) = &self.address
+            && !self.is_inherited
+        {
             // It may be gone already; there is nobody to tell.
             let _ = std::fs::remove_file(path);
         }

@@ -29,6 +29,7 @@ use std::thread::JoinHandle;
 use tidegate_chain::Budget;
 use tidegate_config::{Cache, Config, Errors};
 use tidegate_http::{AccessLog, AttributeMetrics, Context, Metrics, Server, State, phase};
+use tidegate_listen::Inherited;
 use tidegate_wasm::{Options, Runtime};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -227,7 +228,12 @@ impl Parts {
 
 impl App {
     /// Make everything; nothing accepts a connection before all of it is right.
-    pub async fn start(path: &Path, config: Config, logs: &Logs) -> anyhow::Result<App> {
+    pub async fn start(
+        path: &Path,
+        config: Config,
+        logs: &Logs,
+        inherited: Vec<Inherited>,
+    ) -> anyhow::Result<App> {
         let parts = Arc::new(Parts::new(&config)?);
         let config = Arc::new(config);
         let state = crate::reload::assemble(&parts, &config).await?;
@@ -253,7 +259,7 @@ impl App {
         ));
 
         let connections = TaskTracker::new();
-        let mut listeners = Listeners::new(server.clone(), connections.clone());
+        let mut listeners = Listeners::new(server.clone(), connections.clone(), inherited)?;
         let bound = listeners.bind(&config)?;
         let status = Arc::new(Status::new(parts.clone(), config.clone()));
         let (admin_stop, admin_stopped) = watch::channel(false);
