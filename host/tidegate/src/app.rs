@@ -8,6 +8,7 @@ use crate::grants::Grants;
 use crate::library::Library;
 use crate::listeners::Listeners;
 use crate::maintenance;
+use crate::notify;
 use crate::shutdown::{Request, Signals};
 use crate::tls::Tls;
 use crate::trace::Logs;
@@ -287,6 +288,8 @@ impl App {
         app.watch(&config);
         app.status.ready(true);
         tracing::info!("ready");
+        notify::keep_alive();
+        notify::ready(notify::SERVING);
         Ok(app)
     }
 
@@ -329,6 +332,7 @@ impl App {
         let limit = self.status.config().server.drain_timeout;
         tracing::info!(connections = self.connections.len(), ?limit, "draining");
         self.status.ready(false);
+        notify::stopping();
         self.listeners.stop();
         self.stop.send_replace(true);
         self.server.close_idle().await;

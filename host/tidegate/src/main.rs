@@ -15,6 +15,7 @@ mod grants;
 mod library;
 mod listeners;
 mod maintenance;
+mod notify;
 mod pages;
 mod reload;
 mod shutdown;
