@@ -48,6 +48,19 @@ pub fn command() -> Command {
     command
 }
 
+/// `tidegate`, started by a service manager that hands these sockets over, each by its name and address: once
+/// something connects to one of them. `None` where there is no `systemd-socket-activate`.
+pub fn activated(sockets: &[(&str, &str)]) -> Option<Command> {
+    let mut command = Command::new(tool("systemd-socket-activate")?);
+    for (_, address) in sockets {
+        command.args(["--listen", address]);
+    }
+    let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
+    command.args(["--fdname", &names.join(":")]);
+    command.arg(binary());
+    Some(command)
+}
+
 /// A program of the system, or `None` with a line that says so.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

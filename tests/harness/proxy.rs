@@ -1,7 +1,7 @@
 //! The proxy under test: the real program, with a configuration of the test's.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,13 +45,19 @@ impl Proxy {
         config: &str,
         environment: &[(&str, &str)],
     ) -> Proxy {
+        let mut command = program::command();
+        command.envs(environment.iter().copied());
+        Proxy::start_by(command, folder, config).await
+    }
+
+    /// As [`Proxy::start_in`], by this command, which takes the arguments of the program and becomes it.
+    pub async fn start_by(mut command: Command, folder: TempDir, config: &str) -> Proxy {
         let path = folder.path().join("tidegate.toml");
         std::fs::create_dir_all(folder.path().join("plugins")).unwrap();
         std::fs::write(&path, completed(config)).unwrap();
-        let mut child = program::command()
+        let mut child = command
             .args(["run", "--config"])
             .arg(&path)
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -93,6 +99,13 @@ impl Proxy {
             .await
             .field("address")
             .unwrap()
+    }
+
+    /// Where it began to listen so far, in this order.
+    pub fn listening(&self) -> Vec<String> {
+        let lines = self.stderr.all();
+        let listening = lines.iter().filter(|line| line.says("listening"));
+        listening.filter_map(|line| line.field("address")).collect()
     }
 
     /// The folder of the configuration.

@@ -14,3 +14,4 @@ mod reload;
 mod secrets;
 mod start;
 mod stop;
+mod systemd;

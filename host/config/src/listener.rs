@@ -81,7 +81,8 @@ pub(crate) struct RawListener {
     #[schemars(example = &"web")]
     name: Option<Located<String>>,
     /// Where to listen: "0.0.0.0:8080", "[::]:8080", "unix:/run/tidegate.sock", or a list of such addresses.
-    /// A socket that systemd hands over is taken where its address is the same, or by its name: "systemd:web".
+    /// A socket that systemd hands over is taken where its address is the same, or by its name: "systemd:web"
+    /// takes all of this name. Its options are those of the socket unit, not the ones here.
     #[schemars(example = &"0.0.0.0:8080")]
     address: Addresses,
     /// What is spoken: "http" (HTTP/1.1 and HTTP/2, both with and without TLS).
@@ -231,9 +232,9 @@ fn is_v6(address: &ListenAddress) -> bool {
     matches!(address, ListenAddress::Bind(Address::Socket(socket)) if socket.is_ipv6())
 }
 
-/// What systemd hands over may be of TCP.
+/// What systemd hands over has the options that its unit gives it.
 fn is_tcp(address: &ListenAddress) -> bool {
-    !is_unix(address)
+    matches!(address, ListenAddress::Bind(Address::Socket(_)))
 }
 
 fn resolve_keepalive(

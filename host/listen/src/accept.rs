@@ -4,6 +4,7 @@ use crate::bind::ListenerSocket;
 use crate::{Caps, Connection, Listener, Plain, Refused};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// `serve` gets each connection that fits under the listener's cap and should not block; `refuse` is told of
 /// each that does not (it is closed).
 pub async fn accept(
-    listener: Listener,
+    listener: Arc<Listener>,
     caps: Caps,
     mut stop: watch::Receiver<bool>,
     serve: impl Fn(Connection),
@@ -49,6 +50,8 @@ async fn next(listener: &Listener) -> io::Result<(Plain, Option<SocketAddr>)> {
         ListenerSocket::Tcp(tcp) => {
             let (stream, peer) = tcp.accept().await?;
             stream.set_nodelay(true)?;
+            // Of a socket that takes both, IPv4 comes as IPv6 (RFC 4291 §2.5.5.2).
+            let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
             Ok((Plain::Tcp(stream), Some(peer)))
         }
         ListenerSocket::Unix(unix) => {

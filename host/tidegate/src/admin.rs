@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate_config::Config;
-use tidegate_listen::{Address, Caps, Listener, accept, bind};
+use tidegate_listen::{Address, Caps, Listener, SocketOptions, accept, bind};
 use tokio::sync::{oneshot, watch};
 
 /// Connections to the admin address.
@@ -139,7 +139,7 @@ pub async fn start(
     let address = match &status.config().admin.address {
         None => return Ok(None),
         Some(tidegate_config::Address::Socket(socket)) => Address::Tcp(*socket),
-        Some(tidegate_config::Address::Unix(path)) => Address::Unix(path.clone(), MODE),
+        Some(tidegate_config::Address::Unix(path)) => Address::Unix(path.clone()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -150,7 +150,11 @@ pub async fn start(
         .name("admin".to_owned())
         .spawn(move || {
             runtime.block_on(async {
-                let listener = bind(&address);
+                let options = SocketOptions {
+                    mode: MODE,
+                    ..SocketOptions::default()
+                };
+                let listener = bind(&address, &options);
                 // Nobody waits for the answer when the start was given up.
                 let _ = match listener {
                     Ok(listener) => {
@@ -187,7 +191,7 @@ async fn serve(status: Arc<Status>, listener: Listener, stop: watch::Receiver<bo
         });
     };
     let caps = Caps::new(CONNECTIONS, CONNECTIONS);
-    accept(listener, caps, stop, serve, |refused| {
+    accept(Arc::new(listener), caps, stop, serve, |refused| {
         tracing::warn!("admin connection refused: {refused}");
     })
     .await;

@@ -9,6 +9,7 @@ use crate::grants::Grants;
 use crate::library::Library;
 use crate::listeners::Listeners;
 use crate::maintenance;
+use crate::notify;
 use crate::shutdown::{Request, Signals};
 use crate::tls::Tls;
 use crate::trace::Logs;
@@ -31,6 +32,7 @@ use tidegate_acme::Acme;
 use tidegate_chain::Budget;
 use tidegate_config::{Cache, Config, Errors};
 use tidegate_http::{AccessLog, AttributeMetrics, Context, Metrics, Server, State, phase};
+use tidegate_listen::Inherited;
 use tidegate_wasm::{Options, Runtime};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -234,7 +236,12 @@ impl Parts {
 
 impl App {
     /// Make everything; nothing accepts a connection before all of it is right.
-    pub async fn start(path: &Path, config: Config, logs: &Logs) -> anyhow::Result<App> {
+    pub async fn start(
+        path: &Path,
+        config: Config,
+        logs: &Logs,
+        inherited: Vec<Inherited>,
+    ) -> anyhow::Result<App> {
         let parts = Arc::new(Parts::new(&config)?);
         let config = Arc::new(config);
         let state = crate::reload::assemble(&parts, &config).await?;
@@ -261,7 +268,7 @@ impl App {
         ));
 
         let connections = TaskTracker::new();
-        let mut listeners = Listeners::new(server.clone(), connections.clone());
+        let mut listeners = Listeners::new(server.clone(), connections.clone(), inherited)?;
         let bound = listeners.bind(&config)?;
         let status = Arc::new(Status::new(parts.clone(), config.clone()));
         let (admin_stop, admin_stopped) = watch::channel(false);
@@ -291,6 +298,8 @@ impl App {
         app.watch(&config);
         app.status.ready(true);
         tracing::info!("ready");
+        notify::keep_alive();
+        notify::ready(notify::SERVING);
         Ok(app)
     }
 
@@ -333,6 +342,7 @@ impl App {
         let limit = self.status.config().server.drain_timeout;
         tracing::info!(connections = self.connections.len(), ?limit, "draining");
         self.status.ready(false);
+        notify::stopping();
         self.listeners.stop();
         self.stop.send_replace(true);
         self.server.close_idle().await;

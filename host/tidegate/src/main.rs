@@ -16,6 +16,7 @@ mod grants;
 mod library;
 mod listeners;
 mod maintenance;
+mod notify;
 mod pages;
 mod reload;
 mod shutdown;

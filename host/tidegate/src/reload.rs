@@ -5,6 +5,7 @@ use crate::app::{App, Parts};
 use crate::assemble;
 use crate::library::Candidate;
 use crate::maintenance;
+use crate::notify;
 use crate::watch::Stamp;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -55,17 +56,20 @@ impl App {
     }
 
     async fn reload_config(&mut self) {
+        notify::reloading();
         let stamp = self.settled_stamp().await;
         self.status.saw(stamp);
         match self.try_reload().await {
             Ok(()) => {
                 self.status.count_reload("ok");
                 tracing::info!(file = %self.path.display(), "reloaded");
+                notify::ready(notify::SERVING);
             }
             Err(error) => {
                 self.status.count_reload("failed");
                 let error = one_line(&error);
                 tracing::error!(error, "reload failed, the old state stays");
+                notify::ready("serving as before: the last reload failed, the log says why");
             }
         }
     }

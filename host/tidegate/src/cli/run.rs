@@ -4,8 +4,11 @@ use crate::shutdown::Signals;
 use crate::{app, trace};
 use std::path::Path;
 use tidegate_config::Config;
+use tidegate_listen::Inherited;
 
 pub(super) fn run(path: &Path) -> anyhow::Result<()> {
+    // First of all, because there are no threads yet.
+    let inherited = Inherited::from_environment()?;
     let config = Config::load(path, super::environment())?;
     let log = trace::start(&config.log);
     let threads = app::threads(&config);
@@ -17,7 +20,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
     let done = runtime.block_on(async {
         // Before anything is made, so that a signal during the start is not lost.
         let signals = Signals::new()?;
-        let app = app::App::start(path, config, &log).await?;
+        let app = app::App::start(path, config, &log, inherited).await?;
         app.run_until_stopped(signals).await
     });
     // Tasks that are still there after the drain are of no use to anybody.
