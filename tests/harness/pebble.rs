@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -167,6 +167,9 @@ fn write_certificates(folder: &TempDir) {
     let key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new([]).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // Of the same name as the server it would be the server itself, to OpenSSL.
+    ca.distinguished_name
+        .push(DnType::CommonName, "the authority's authority");
     write("ca.pem", ca.self_signed(&key).unwrap().pem());
     let issuer = Issuer::new(ca, key);
     let key = KeyPair::generate().unwrap();

@@ -382,7 +382,10 @@ async fn why(order: &mut instant_acme::Order, own: Option<&Error>) -> Failure {
         let errors = authorization.challenges.iter();
         if let Some(problem) = errors.filter_map(|of| of.error.as_ref()).next() {
             let doing = format!("{} was not validated", authorization.identifier());
-            return Failure::problem(&doing, problem);
+            let mut failure = Failure::problem(&doing, problem);
+            // Whatever type it has: authorities differ in what they call a name that is not found.
+            failure.kind = Kind::Validation;
+            return failure;
         }
     }
     match own {

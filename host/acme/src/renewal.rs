@@ -304,7 +304,7 @@ impl Renewal {
         tracing::warn!(
             names = %self.names,
             failures = self.history.failures,
-            again_in = ?Duration::from_secs(wait.as_secs()),
+            again_in = ?Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             serves,
             "trying again later"
         );
