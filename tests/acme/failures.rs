@@ -5,7 +5,9 @@ use crate::harness::{Proxy, free_port, tidegate, until};
 
 #[tokio::test]
 async fn the_last_good_certificate_serves_while_the_authority_is_down() {
-    let Some(mut edge) = Edge::new().await else { return };
+    let Some(mut edge) = Edge::new().await else {
+        return;
+    };
     let keys = "renew_after = \"1s\"\ncertificates = [[\"a.example.org\"]]";
     let proxy = edge.proxy(keys).await;
     edge.is_trusted("a.example.org").await;
@@ -16,7 +18,9 @@ async fn the_last_good_certificate_serves_while_the_authority_is_down() {
         (proxy.metric(unreachable).await >= 2.0).then_some(())
     })
     .await;
-    let line = proxy.log_line("an error", |line| line.says("no certificate")).await;
+    let line = proxy
+        .log_line("an error", |line| line.says("no certificate"))
+        .await;
     let error = line.field("error").unwrap();
     assert!(error.contains("Connection refused"), "{error}");
     assert!(edge.seen("a.example.org", &root).await.is_some());
@@ -28,10 +32,15 @@ async fn the_last_good_certificate_serves_while_the_authority_is_down() {
 
 #[tokio::test]
 async fn another_authority_stands_in() {
-    let Some(edge) = Edge::new().await else { return };
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
     let configuration = edge
         .configuration("fallback = [\"second\"]\ncertificates = [[\"a.example.org\"]]")
-        .replace(&edge.pebble.directory(), &format!("https://127.0.0.1:{}/dir", free_port()));
+        .replace(
+            &edge.pebble.directory(),
+            &format!("https://127.0.0.1:{}/dir", free_port()),
+        );
     let second = format!(
         "[acme.second]\ndirectory = \"{}\"\nca = \"{}\"\nagree_to_terms = true\nstore = \"{}\"\n",
         edge.pebble.directory(),
@@ -46,11 +55,18 @@ async fn another_authority_stands_in() {
 
 #[tokio::test]
 async fn a_name_that_leads_elsewhere_is_said_in_the_authoritys_words() {
-    let Some(edge) = Edge::new().await else { return };
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
     let proxy = edge.proxy("certificates = [[\"a.example.com\"]]").await;
     let failed = r#"tidegate_acme_orders_total{issuer="ca",result="validation"}"#;
-    until("a failure", async || (proxy.metric(failed).await >= 1.0).then_some(())).await;
-    let line = proxy.log_line("an error", |line| line.says("no certificate")).await;
+    until("a failure", async || {
+        (proxy.metric(failed).await >= 1.0).then_some(())
+    })
+    .await;
+    let line = proxy
+        .log_line("an error", |line| line.says("no certificate"))
+        .await;
     let error = line.field("error").unwrap();
     assert!(
         error.starts_with("a.example.com was not validated: the authority says: ")
@@ -68,11 +84,19 @@ async fn an_authority_that_wants_an_account_says_what_to_write() {
         settings.external_account = Some(("kid-1", KEY));
         settings
     };
-    let Some(edge) = Edge::with(with_account).await else { return };
+    let Some(edge) = Edge::with(with_account).await else {
+        return;
+    };
     let names = "certificates = [[\"a.example.org\"]]";
     let proxy = edge.proxy(names).await;
-    let line = proxy.log_line("an error", |line| line.says("no certificate")).await;
-    assert!(line.field("error").unwrap().contains("Set `external_account`"));
+    let line = proxy
+        .log_line("an error", |line| line.says("no certificate"))
+        .await;
+    assert!(
+        line.field("error")
+            .unwrap()
+            .contains("Set `external_account`")
+    );
     let file = proxy.folder().join("eab");
     std::fs::write(&file, KEY).unwrap();
     let keys = format!(
@@ -85,7 +109,9 @@ async fn an_authority_that_wants_an_account_says_what_to_write() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_used_stops_the_start_at_its_place() {
-    let Some(edge) = Edge::new().await else { return };
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
     std::fs::write(edge.store(), "a file in its place").unwrap();
     let file = edge.folder.path().join("tidegate.toml");
     let configuration = edge.configuration("certificates = [[\"a.example.org\"]]");
@@ -93,5 +119,9 @@ async fn a_store_that_cannot_be_used_stops_the_start_at_its_place() {
     let exit = tidegate(&["run", "--config", &file.display().to_string()]);
     assert!(!exit.status.success());
     let place = format!("cannot make the folder {}", edge.store().display());
-    assert!(exit.stderr.contains(&place) && exit.stderr.contains("[acme.ca]"), "{}", exit.stderr);
+    assert!(
+        exit.stderr.contains(&place) && exit.stderr.contains("[acme.ca]"),
+        "{}",
+        exit.stderr
+    );
 }

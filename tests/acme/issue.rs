@@ -6,7 +6,9 @@ use crate::harness::{Named, Proxy, until};
 /// The self-signed one is there first, and says loudly what it is.
 #[tokio::test]
 async fn a_handshake_shows_control_of_several_names() {
-    let Some(mut edge) = Edge::new().await else { return };
+    let Some(mut edge) = Edge::new().await else {
+        return;
+    };
     edge.pebble.stop();
     let names = r#"certificates = [["a.example.org", "b.example.org"]]"#;
     let proxy = edge.proxy(names).await;
@@ -35,7 +37,9 @@ async fn a_handshake_shows_control_of_several_names() {
 /// On a listener that sends everybody else to https.
 #[tokio::test]
 async fn a_request_shows_control() {
-    let Some(edge) = Edge::new().await else { return };
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
     let keys = "challenge = \"http-01\"\ncertificates = [[\"a.example.org\"]]";
     let proxy = edge.proxy(keys).await;
     edge.is_trusted("a.example.org").await;
@@ -45,7 +49,9 @@ async fn a_request_shows_control() {
 
 #[tokio::test]
 async fn a_record_shows_control_of_a_wildcard() {
-    let Some(edge) = Edge::new().await else { return };
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
     let dns = format!(
         r#"challenge = "dns-01"
 dns = {{ server = "{}", zone = "{}", key_name = "{}", key = {{ secret = "tsig" }} }}

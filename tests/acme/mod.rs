@@ -120,5 +120,7 @@ async fn seen(port: u16, name: &str, root: Option<&Path>) -> Option<String> {
     let exit = run(command).await;
     let from = exit.stdout.find("-----BEGIN CERTIFICATE-----")?;
     let to = exit.stdout.find("-----END CERTIFICATE-----")?;
-    exit.status.success().then(|| exit.stdout[from..to].to_owned())
+    exit.status
+        .success()
+        .then(|| exit.stdout[from..to].to_owned())
 }

@@ -11,10 +11,14 @@ use super::Edge;
 
 #[tokio::test]
 async fn a_client_that_asks_for_a_name_that_is_allowed_gets_its_certificate_at_once() {
-    let Some(edge) = Edge::new().await else { return };
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
     let ask = allow_only("domain=good.example.org").await;
     let proxy = edge
-        .proxy(&format!("on_demand = {{ ask = \"http://{ask}/may\", wait = \"9s\" }}"))
+        .proxy(&format!(
+            "on_demand = {{ ask = \"http://{ask}/may\", wait = \"9s\" }}"
+        ))
         .await;
     let root = edge.root();
     assert!(edge.seen("bad.example.org", &root).await.is_none());
@@ -38,11 +42,17 @@ async fn allow_only(query: &'static str) -> String {
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| async move {
-                let status = if request.uri().query() == Some(query) { 200 } else { 403 };
-                let response = hyper::Response::builder().status(status);
-                Ok::<_, Infallible>(response.body(Empty::<bytes::Bytes>::new()).unwrap())
-            });
+            let answer = service_fn(
+                move |request: hyper::Request<hyper::body::Incoming>| async move {
+                    let status = if request.uri().query() == Some(query) {
+                        200
+                    } else {
+                        403
+                    };
+                    let response = hyper::Response::builder().status(status);
+                    Ok::<_, Infallible>(response.body(Empty::<bytes::Bytes>::new()).unwrap())
+                },
+            );
             let connection = hyper::server::conn::http1::Builder::new();
             tokio::spawn(connection.serve_connection(TokioIo::new(stream), answer));
         }

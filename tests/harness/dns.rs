@@ -1,7 +1,8 @@
 //! A DNS server of a test's own: a `named` with one zone that can be updated.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
@@ -89,8 +90,22 @@ impl Drop for Named {
     }
 }
 
-/// A port that nobody has now, for programs that cannot choose one themselves.
+/// A port that nobody has now, for programs that cannot choose one themselves. Not one of those that the
+/// system gives to connections: one of them could have it before the program does.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    const BELOW_THOSE_OF_THE_SYSTEM: std::ops::Range<u32> = 10_000..32_000;
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let free = |port: u16| {
+        let address = (Ipv4Addr::LOCALHOST, port);
+        TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    };
+    let count = BELOW_THOSE_OF_THE_SYSTEM.end - BELOW_THOSE_OF_THE_SYSTEM.start;
+    // Tests run in processes of their own, beside each other.
+    let start = std::process::id().wrapping_mul(41);
+    let mut candidates = (0..count).map(|_| {
+        let asked = ASKED.fetch_add(1, Ordering::Relaxed);
+        let port = BELOW_THOSE_OF_THE_SYSTEM.start + start.wrapping_add(asked) % count;
+        u16::try_from(port).unwrap()
+    });
+    candidates.find(|port| free(*port)).unwrap()
 }

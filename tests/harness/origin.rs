@@ -184,6 +184,14 @@ impl Origin {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
+    /// Waits until so many connections were accepted.
+    pub async fn has_accepted(&self, count: usize) {
+        until(&format!("{count} connections at the origin"), async || {
+            (self.accepted() >= count).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until so many requests have arrived.
     pub async fn has_seen(&self, count: usize) {
         until(&format!("{count} requests at the origin"), async || {

@@ -148,7 +148,7 @@ async fn large_bodies_pass_both_ways_over_tls() {
 
 #[tokio::test]
 async fn certificates_of_others_are_refused() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
+    let (authority, stranger) = (Authority::new(), Authority::named("a stranger"));
     let origin = Server::of(&stranger, "127.0.0.1").start().await;
     let peers = [origin.address()];
     let trusting = proxy(&authority, &peers, TRUSTING).await;

@@ -43,7 +43,7 @@ async fn the_example_of_its_readme_works() {
     let config = r#"
         request = [
             { set = "x-id", value = "${request.id}" },
-            { append = "x-forwarded-for-2", value = "${client.address}" },
+            { append = "x-addresses", value = "${client.address}" },
             { remove = "x-internal-*" },
         ],
         response = [
@@ -54,12 +54,12 @@ async fn the_example_of_its_readme_works() {
     let proxy = proxy(&origin, config).await;
     let request = with_header(get("/a?b=c"), "x-internal-user", "root");
     let request = with_header(request, "X-Internal-Role", "admin");
-    let request = with_header(request, "x-forwarded-for-2", "before");
+    let request = with_header(request, "x-addresses", "before");
     let response = proxy.send(with_header(request, "x-other", "stays")).await;
     let seen = origin.seen().remove(0);
     assert_eq!(seen.header("x-id"), seen.header("x-request-id"));
     assert!(!seen.header("x-id").is_empty());
-    assert_eq!(seen.header("x-forwarded-for-2"), "before, 127.0.0.1");
+    assert_eq!(seen.header("x-addresses"), "before, 127.0.0.1");
     assert_eq!(seen.header("x-internal-user"), "");
     assert_eq!(seen.header("x-internal-role"), "");
     assert_eq!(seen.header("x-other"), "stays");
