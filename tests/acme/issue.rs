@@ -1,7 +1,7 @@
 //! Each kind of challenge, to a certificate on the wire; what happens before it, and after.
 
 use super::{Edge, seen};
-use crate::harness::{Named, Proxy, until};
+use crate::harness::{Named, Proxy, get, until, with_header};
 
 /// The self-signed one is there first, and says loudly what it is.
 #[tokio::test]
@@ -43,7 +43,10 @@ async fn a_request_shows_control() {
     let keys = "challenge = \"http-01\"\ncertificates = [[\"a.example.org\"]]";
     let proxy = edge.proxy(keys).await;
     edge.is_trusted("a.example.org").await;
-    let other = proxy.get("/.well-known/acme-challenge/unknown").await;
+    let other = get("/.well-known/acme-challenge/unknown");
+    let other = proxy
+        .send(with_header(other, "host", "a.example.org"))
+        .await;
     assert_eq!(other.status, 308);
 }
 
