@@ -60,7 +60,8 @@ pub struct Limits {
     /// Time for all that comes before the first request: PROXY protocol header and TLS handshake together.
     #[serde(with = "Text::<Duration>")]
     pub handshake_timeout: Duration,
-    /// TLS handshakes under way at once on each listener. Further connections are closed.
+    /// TLS handshakes under way at once on each listener. Further connections are closed. More than
+    /// `connections_per_address`, or one client could keep all others out.
     #[serde(with = "Whole::<1>")]
     pub handshakes: u32,
     /// Size of a TLS ClientHello.
@@ -89,7 +90,7 @@ impl Default for Limits {
             h2_resets: 128,
             h2_control_frames: 1000,
             handshake_timeout: Duration::from_secs(10),
-            handshakes: 1000,
+            handshakes: 4000,
             client_hello_bytes: 16 * KIB,
             tunnel_idle_timeout: Duration::from_secs(24 * 3600),
         }
