@@ -1,8 +1,10 @@
-//! What the documents name is there.
+//! What the documents name is there, and what they show works.
 
 use std::fs;
 
-use crate::harness::repository;
+use tempfile::TempDir;
+
+use crate::harness::{repository, tidegate};
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -87,5 +89,26 @@ fn every_key_that_documents_name_exists() {
             let path = path.display();
             assert!(found, "{path}: config/reference.toml has no key `{key}`");
         }
+    }
+}
+
+/// Those that need nothing but themselves: no plugins to build, no variables to set, no files to write.
+#[test]
+fn the_whole_configurations_of_the_readme_are_right() {
+    let readme = read("README.md");
+    let blocks = readme.split("```toml\n").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split("```").next());
+    let needs = ["plugins = ", "env = ", "\nfile = "];
+    let whole: Vec<&str> = blocks
+        .filter(|block| block.contains("[[listener]]") && block.contains("[[route]]"))
+        .filter(|block| !needs.iter().any(|need| block.contains(need)))
+        .collect();
+    assert!(!whole.is_empty());
+    for block in whole {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("tidegate.toml");
+        fs::write(&path, block).unwrap();
+        let checked = tidegate(&["check", "--config", path.to_str().unwrap()]);
+        assert!(checked.status.success(), "{block}\n{}", checked.stderr);
     }
 }
