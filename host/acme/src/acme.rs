@@ -292,7 +292,10 @@ impl Acme {
             Ok(true) => self.order_now(&authority, &permission, &name).await,
             Ok(false) => "refused",
             Err(error) => {
-                tracing::warn!(issuer = &*authority, %name, %error, "cannot ask whether a certificate may be had");
+                if permission.may_complain(Instant::now()) {
+                    let text = "cannot ask whether a certificate may be had";
+                    tracing::warn!(issuer = &*authority, %name, %error, "{text}");
+                }
                 "unanswered"
             }
         };

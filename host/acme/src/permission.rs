@@ -18,6 +18,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const PENDING: usize = 64;
 /// Names that are remembered as refused.
 const REFUSED: usize = 10_000;
+/// Between two lines of the log about somebody who does not answer. The metric counts them all.
+const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// Who is asked, and what came of it.
 pub(crate) struct Permission {
@@ -31,6 +33,7 @@ struct State {
     next: Instant,
     refused: HashMap<Name, Instant>,
     pending: HashMap<Name, watch::Receiver<()>>,
+    complained: Option<Instant>,
 }
 
 /// What is to be done for a client.
@@ -63,6 +66,7 @@ impl Permission {
                 next: Instant::now(),
                 refused: HashMap::new(),
                 pending: HashMap::new(),
+                complained: None,
             }),
         })
     }
@@ -110,6 +114,18 @@ impl Permission {
             return false;
         }
         state.next = next + interval;
+        true
+    }
+
+    /// Whether that there is no answer may be said in the log: clients can make it happen with every name
+    /// that they make up.
+    pub(crate) fn may_complain(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let recent = |last: Instant| now.saturating_duration_since(last) < COMPLAINT;
+        if state.complained.is_some_and(recent) {
+            return false;
+        }
+        state.complained = Some(now);
         true
     }
 
@@ -164,6 +180,14 @@ mod tests {
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()
+    }
+
+    #[test]
+    fn names_that_are_made_up_do_not_fill_the_log() {
+        let (permission, now) = (permission(), Instant::now());
+        let said = (0..1000).filter(|n| permission.may_complain(now + *n * SECOND / 100));
+        assert_eq!(said.count(), 1);
+        assert!(permission.may_complain(now + COMPLAINT));
     }
 
     #[test]
