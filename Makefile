@@ -19,7 +19,8 @@ VERSIONS := $(notdir $(patsubst %/wit,%,$(wildcard tests/contract/*/wit)))
 PURE := -p tidegate-config -p tidegate-route -p tidegate-chain
 
 has = $(shell cargo $(1) --version >/dev/null 2>&1 && echo yes)
-TEST = cargo $(if $(call has,nextest),nextest run --no-tests=pass,test)
+# All failures of a run, not the first alone: a run is long.
+TEST = cargo $(if $(call has,nextest),nextest run --no-tests=pass,test) --no-fail-fast
 step = @printf '\n==> %s\n' '$(1)'
 
 # Long steps follow each other, so that what is shown belongs to one of them.
