@@ -96,7 +96,7 @@ async fn the_header_says_whose_connection_it_is() {
 #[tokio::test]
 async fn tlvs_are_attributes() {
     let proxy = trusting().await;
-    let tls = b"\x20\0\x0d\x01\0\0\0\0\x22\0\x05alice";
+    let tls = b"\x20\0\x0d\x03\0\0\0\0\x22\0\x05alice";
     let tlvs = [&b"\x02\0\x09a.example"[..], tls, b"\xea\0\x05\x01vpce"].concat();
     let mut client = Client::h1_on(begun(&proxy, binary(&tlvs)).await).await;
     client.get("/").await;

@@ -23,14 +23,13 @@ pub(crate) fn of(tlvs: &Tlvs) -> Vec<(Box<str>, Value)> {
             Kind(other) => set(&format!("proxy.tlv.{other:02x}"), bytes()),
         }
     }
-    let tls = tlvs.tls().map(|tls| tls.tlvs).unwrap_or_default();
-    let names = [
-        (Kind::TLS_VERSION, "proxy.tls.version"),
-        (Kind::TLS_CN, "proxy.tls.cn"),
-    ];
-    for (kind, name) in names {
-        if let Some(value) = tls.get(kind) {
-            set(name, text(value));
+    if let Some(tls) = tlvs.tls() {
+        if let Some(version) = tls.tlvs.get(Kind::TLS_VERSION) {
+            set("proxy.tls.version", text(version));
+        }
+        // Anybody can write any name into a certificate that nobody has verified.
+        if let Some(name) = tls.tlvs.get(Kind::TLS_CN).filter(|_| tls.is_verified()) {
+            set("proxy.tls.cn", text(name));
         }
     }
     attributes
@@ -73,7 +72,7 @@ mod tests {
 
     #[test]
     fn named_ones_have_names() {
-        let tls = b"\x01\0\0\0\0\x21\0\x07TLSv1.3\x22\0\x05alice";
+        let tls = b"\x03\0\0\0\0\x21\0\x07TLSv1.3\x22\0\x05alice";
         let said = said(&[(2, b"a.example"), (1, b"h2"), (5, b"id"), (0x20, tls)]);
         assert_eq!(
             said,
@@ -84,6 +83,22 @@ mod tests {
                 ("proxy.tls.version", "TLSv1.3"),
                 ("proxy.tls.cn", "alice"),
             ])
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_sender_has_not_verified_is_not_passed_on() {
+        // A self-signed certificate (18), and a name without any certificate.
+        for tls in [
+            b"\x03\0\0\0\x12\x22\0\x04root",
+            b"\x01\0\0\0\0\x22\0\x04root",
+        ] {
+            assert_eq!(said(&[(0x20, tls)]), []);
+        }
+        let resumed = b"\x05\0\0\0\0\x22\0\x05alice";
+        assert_eq!(
+            said(&[(0x20, resumed)]),
+            expected(&[("proxy.tls.cn", "alice")])
         );
     }
 

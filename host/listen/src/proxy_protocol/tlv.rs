@@ -53,6 +53,17 @@ pub struct Tls {
     pub tlvs: Tlvs,
 }
 
+impl Tls {
+    /// Bits of `client`: a certificate was sent on this connection, or earlier in its session.
+    const CERTIFICATE: u8 = 2 | 4;
+
+    /// Whether the sender vouches for the client's certificate. A sender that only asks for one, and takes any, reports
+    /// it with the error in `verify`.
+    pub fn is_verified(&self) -> bool {
+        self.verify == 0 && self.client & Self::CERTIFICATE != 0
+    }
+}
+
 impl Tlvs {
     /// Check that every TLV is whole, and each that has a form of its own.
     pub(super) fn parse(bytes: &[u8]) -> Result<Tlvs, Invalid> {
