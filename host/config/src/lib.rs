@@ -28,6 +28,7 @@ mod environment;
 mod file;
 mod reference;
 mod resolve;
+mod warnings;
 
 // The sections.
 mod acme;

@@ -246,6 +246,7 @@ impl App {
         let config = Arc::new(config);
         let state = crate::reload::assemble(&parts, &config).await?;
         let certificates = acme::prepare(&parts, &config).await?;
+        crate::reload::warn_of_doubtful(&config);
         let state = Arc::new(ArcSwap::from_pointee(state));
 
         let (stop, stopped) = watch::channel(false);

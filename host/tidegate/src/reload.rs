@@ -85,6 +85,7 @@ impl App {
         let bound = self.listeners.bind(&config)?;
         // From here on nothing fails.
         self.warn_of_fixed(&config);
+        warn_of_doubtful(&config);
         self.parts.start(&state);
         self.parts.acme.commit(certificates);
         self.definitions = definitions;
@@ -286,15 +287,24 @@ fn one_line(error: &anyhow::Error) -> String {
 }
 
 fn places(errors: &Errors) -> String {
-    let place = |e: &Error| {
-        let place = match e.line {
-            0 => String::new(),
-            line => format!("{}:{line}:{}: ", e.file, e.column),
-        };
-        let help = e.help.iter().map(|help| format!(" ({help})"));
-        format!("{place}{}{}", e.message, help.collect::<String>())
-    };
     errors.iter().map(place).collect::<Vec<_>>().join("; ")
+}
+
+/// One mistake in one line.
+fn place(error: &Error) -> String {
+    let place = match error.line {
+        0 => String::new(),
+        line => format!("{}:{line}:{}: ", error.file, error.column),
+    };
+    let help = error.help.iter().map(|help| format!(" ({help})"));
+    format!("{place}{}{}", error.message, help.collect::<String>())
+}
+
+/// Say what works and is probably not meant.
+pub(crate) fn warn_of_doubtful(config: &Config) {
+    for warning in config.warnings() {
+        tracing::warn!("{}", place(&warning));
+    }
 }
 
 fn folder(file: &Path) -> Option<std::path::PathBuf> {

@@ -12,21 +12,6 @@ use tidegate_http::{
 };
 use tidegate_listen::proxy_protocol::Version;
 
-/// What every start, reload and check says of an upstream whose peers may have any certificate.
-pub(crate) const UNVERIFIED: &str = "danger_accept_any_certificate: certificates of its peers are not \
-    verified; whoever is between them and the proxy can read and change everything";
-
-/// The upstreams whose peers may have any certificate.
-pub(crate) fn unverified(config: &Config) -> impl Iterator<Item = &str> {
-    let any = |upstream: &config::Upstream| {
-        let tls = upstream.tls.as_ref();
-        tls.is_some_and(|tls| tls.danger_accept_any_certificate)
-    };
-    let all = config.upstreams.iter();
-    all.filter(move |(_, upstream)| any(upstream))
-        .map(|(name, _)| name.as_str())
-}
-
 /// All upstreams by name. One that cannot be built is missing, and has an error.
 pub(crate) async fn all<'a>(
     config: &'a Config,
@@ -36,7 +21,7 @@ pub(crate) async fn all<'a>(
     let mut all = HashMap::new();
     for (name, upstream) in &config.upstreams {
         let tls = upstream.tls.as_ref();
-        let tls = match tls.map(|tls| client_tls(config, name, upstream, tls)) {
+        let tls = match tls.map(|tls| client_tls(config, upstream, tls)) {
             Some(Err(error)) => {
                 errors.push(error);
                 continue;
@@ -135,7 +120,6 @@ fn server_name(
 
 fn client_tls(
     config: &Config,
-    name: &str,
     upstream: &config::Upstream,
     tls: &config::UpstreamTls,
 ) -> Result<ClientTls, Error> {
@@ -154,9 +138,6 @@ fn client_tls(
         )),
         None => None,
     };
-    if tls.danger_accept_any_certificate {
-        tracing::warn!(upstream = name, "{UNVERIFIED}");
-    }
     let options = TlsOptions {
         ca: ca.as_deref(),
         certificate: certificate

@@ -1,4 +1,5 @@
-//! What users see: the message for each mistake (`invalid/*.toml` with `.err`), what valid files mean, and
+//! What users see: the message for each mistake (`invalid/*.toml` with `.err`), what is asked about
+//! (`doubtful/*.toml` with `.warnings`), what valid files mean, and
 //! the generated files in `config/`. `BLESS=1` writes the expected files anew.
 #![allow(clippy::unwrap_used)]
 
@@ -29,6 +30,28 @@ fn mistakes_are_explained() {
 }
 
 #[test]
+fn what_is_probably_not_meant_is_asked_about() {
+    let mut wrong = Vec::new();
+    for path in files("doubtful") {
+        let warnings = load(&path).unwrap().warnings();
+        let shown: Vec<_> = warnings
+            .iter()
+            .map(|warning| format!("{warning}\n"))
+            .collect();
+        if !same(&path.with_extension("warnings"), &shown.join("\n")) {
+            wrong.push(path);
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "other warnings than expected for {wrong:?}; BLESS=1 accepts them"
+    );
+    for path in files("valid") {
+        assert_eq!(load(&path).unwrap().warnings(), [], "{}", path.display());
+    }
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let errors = Config::load(Path::new("no/such.toml"), [])
         .unwrap_err()
@@ -47,9 +70,10 @@ fn load(path: &Path) -> Result<Config, Errors> {
         .filter_map(|line| line.strip_prefix("# env ")?.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shown = path
-        .strip_prefix(root.join("tests/invalid"))
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut expected = ["invalid", "doubtful"].iter();
+    let shown = expected
+        .find_map(|folder| path.strip_prefix(tests.join(folder)).ok())
         .unwrap_or(path);
     Config::parse(Source::new(shown, text), env)
 }

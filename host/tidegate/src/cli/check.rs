@@ -16,11 +16,8 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
         let secrets = parts.grants.secrets(&config).await?;
         crate::acme::authorities(&config, &secrets)
     })?;
-    for name in crate::upstreams::unverified(&config) {
-        eprintln!(
-            "warning: upstream `{name}`: {}",
-            crate::upstreams::UNVERIFIED
-        );
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}\n");
     }
     super::print(&format!(
         "{}: ok ({}, {}, {})\n",
