@@ -12,15 +12,20 @@
 
 mod acme;
 mod authority;
+mod blocking;
 pub mod certdefs;
 mod certificate;
 mod challenge;
+mod claim;
 mod dns;
 mod failure;
 mod issuer;
 mod metrics;
 mod name;
+mod order;
 mod permission;
+mod rate;
+mod refused;
 mod renewal;
 mod schedule;
 mod secret;
@@ -35,6 +40,7 @@ pub use challenge::Tokens;
 pub use dns::{Dns, DnsError, Hook, Key, KeyError, Update};
 pub use metrics::Metrics;
 pub use name::{NAMES_MAX, Name, NameError, Names};
+pub use rate::Rate;
 pub use schedule::{Backoff, History, Renew, Schedule, Suggestion, Validity};
 pub use secret::Secret;
 pub use serve::Serve;

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_acme::{
     Acme, Authority, Backoff, Certificate, Challenge, Dns, ExternalAccount, Hook, Key, KeyType,
-    Metrics, Name, Names, OnDemand, Prepared, Renew, Schedule, Secret, Serve, StoreKey, Tokens,
-    Update, certdefs,
+    Metrics, Name, Names, OnDemand, Prepared, Rate, Renew, Schedule, Secret, Serve, StoreKey,
+    Tokens, Update, certdefs,
 };
 use tidegate_capability::secret::Secrets;
 use tidegate_config::{self as config, Config, Error, Errors};
@@ -192,12 +192,19 @@ fn authority(
         order_timeout: section.order_timeout,
         on_demand: section.on_demand.as_ref().map(|on_demand| OnDemand {
             ask: on_demand.ask.clone(),
-            orders: on_demand.limit.count,
-            period: on_demand.limit.period,
+            ask_limit: rate(on_demand.ask_limit),
+            limit: rate(on_demand.limit),
             wait: on_demand.wait,
             remember: on_demand.remember,
         }),
     })
+}
+
+fn rate(rate: config::Rate) -> Rate {
+    Rate {
+        count: rate.count,
+        period: rate.period,
+    }
 }
 
 /// The lists of the configuration and those of the folder of definitions.

@@ -14,7 +14,7 @@ use responder::{Served, answer_http};
 use tempfile::TempDir;
 use tidegate_acme::{
     Acme, Authority, Backoff, Challenge, Dns, ExternalAccount, Hook, Key, KeyType, Metrics, Names,
-    OnDemand, Renew, Schedule, Secret, StoreKey, Update,
+    OnDemand, Rate, Renew, Schedule, Secret, StoreKey, Update,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -329,11 +329,15 @@ async fn on_demand_only_what_is_allowed() {
         return;
     };
     let ask = responder::allow_only("/may?domain=good.example.org").await;
+    let rate = Rate {
+        count: 10,
+        period: 60 * SECOND,
+    };
     let authority = Authority {
         on_demand: Some(OnDemand {
             ask: format!("http://{ask}/may"),
-            orders: 10,
-            period: 60 * SECOND,
+            ask_limit: rate,
+            limit: rate,
             wait: 30 * SECOND,
             remember: 60 * SECOND,
         }),
