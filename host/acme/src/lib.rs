@@ -44,5 +44,5 @@ pub use rate::Rate;
 pub use schedule::{Backoff, History, Renew, Schedule, Suggestion, Validity};
 pub use secret::Secret;
 pub use serve::Serve;
-pub use store::{KeyTooShort, SealError, Shelf, Store, StoreError, StoreKey};
+pub use store::{KeyTooShort, SealError, Shelf, Store, StoreError, StoreKey, check as check_store};
 pub use web::RootsError;

@@ -136,6 +136,21 @@ pub fn authorities(config: &Config, secrets: &Secrets) -> Result<Vec<Authority>,
     Ok(authorities)
 }
 
+/// Look whether a start could use the stores of a configuration. Changes nothing.
+///
+/// # Errors
+/// As [`authorities`]; and what is wrong with a store, with positions in the file.
+pub fn check(config: &Config, secrets: &Secrets) -> Result<(), Errors> {
+    let authorities = authorities(config, secrets)?;
+    let wrong = authorities.iter().filter_map(|authority| {
+        let (store, key) = (&authority.store, authority.store_key.as_ref());
+        let error = tidegate_acme::check_store(store, &authority.name, key).err()?;
+        let span = config.acme.get(&*authority.name)?.span;
+        Some(config.error(span, error.to_string()))
+    });
+    Errors::check(wrong.collect())
+}
+
 fn authority(
     config: &Config,
     name: &str,
