@@ -1,14 +1,12 @@
 //! `[acme.NAME]`: a certificate authority, the account with it, and what it is asked for (RFC 8555).
 
 mod directory;
-mod names;
 mod on_demand;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dns_name::DnsName;
 use crate::dns_update::{DnsUpdate, RawDnsUpdate};
 use crate::list::List;
 use crate::located::{Located, Span};
@@ -43,8 +41,8 @@ pub struct Acme {
     pub encryption: Option<String>,
     /// How control of names is shown.
     pub challenge: Challenge,
-    /// The names of each certificate, the main one first.
-    pub certificates: Vec<Located<Vec<DnsName>>>,
+    /// The names of each certificate, the main one first, as they were written.
+    pub certificates: Vec<Located<Vec<Located<String>>>>,
     /// The folder of more such lists; absolute.
     pub certdefs: Option<Located<PathBuf>>,
     /// When a certificate is renewed, if the authority does not say (RFC 9773).
@@ -232,11 +230,6 @@ impl RawAcme {
             }
             dns.value.resolve(dns.span, resolver)
         });
-        let certificates = self
-            .certificates
-            .into_iter()
-            .map(|names| names::resolve(names, self.challenge, dns.as_ref(), resolver))
-            .collect();
         let fallback = self.fallback.0.into_iter();
         let fallback = fallback.filter_map(|other| resolve_fallback(other, &name.value, resolver));
         let fallback = fallback.collect();
@@ -268,7 +261,7 @@ impl RawAcme {
             store: resolver.source().resolve_path(self.store),
             encryption,
             challenge: self.challenge,
-            certificates,
+            certificates: self.certificates,
             certdefs: self.certdefs.map(absolute),
             renew,
             key_type: self.key_type,

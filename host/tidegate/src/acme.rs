@@ -1,6 +1,8 @@
 //! Certificates from authorities, as a configuration describes them: from `[acme.NAME]` to what
 //! `tidegate-acme` works with, and from there to what listeners serve.
 
+mod names;
+
 use crate::app::Parts;
 use crate::tls::Tls;
 use crate::watch::Stamp;
@@ -13,8 +15,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_acme::{
     Acme, Authority, Backoff, Certificate, Challenge, Dns, ExternalAccount, Hook, Key, KeyType,
-    Metrics, Name, Names, OnDemand, Prepared, Rate, Renew, Schedule, Secret, Serve, StoreKey,
-    Tokens, Update, certdefs,
+    Metrics, Name, OnDemand, Prepared, Rate, Renew, Schedule, Secret, Serve, StoreKey, Tokens,
+    Update, certdefs,
 };
 use tidegate_capability::secret::Secrets;
 use tidegate_config::{self as config, Config, Error, Errors};
@@ -189,7 +191,7 @@ fn authority(
         store: section.store.clone(),
         store_key: store_key.transpose()?,
         challenge: challenge(section, secrets).map_err(problem)?,
-        certificates: certificates(config, section)?,
+        certificates: names::all(config, section)?,
         key_type: match section.key_type {
             config::KeyType::Ecdsa => KeyType::EcdsaP256,
             config::KeyType::EcdsaP384 => KeyType::EcdsaP384,
@@ -219,52 +221,6 @@ fn rate(rate: config::Rate) -> Rate {
     Rate {
         count: rate.count,
         period: rate.period,
-    }
-}
-
-/// The lists of the configuration and those of the folder of definitions.
-fn certificates(config: &Config, section: &config::Acme) -> Result<Vec<Names>, Vec<Error>> {
-    let mut errors = Vec::new();
-    let mut all: Vec<Names> = Vec::new();
-    let mut take = |names: Names, span| {
-        let wildcard = names.iter().find(|name| name.is_wildcard());
-        if let (Some(name), false) = (wildcard, section.challenge == config::Challenge::Dns01) {
-            let text =
-                format!("`{name}`: authorities give out wildcards for the challenge dns-01 only");
-            errors.push(config.error(span, text));
-        }
-        if all.iter().any(|other| other.main() == names.main()) {
-            let text = format!("two certificates with the main name `{}`", names.main());
-            errors.push(config.error(span, text));
-        }
-        all.push(names);
-    };
-    let mut wrong = Vec::new();
-    for list in &section.certificates {
-        match Names::parse(list.value.iter().map(config::DnsName::as_str)) {
-            Ok(names) => take(names, list.span),
-            Err(error) => wrong.push(config.error(list.span, error.to_string())),
-        }
-    }
-    if let Some(folder) = &section.certdefs {
-        match certdefs::read(&folder.value) {
-            Ok(definitions) => definitions
-                .into_iter()
-                .for_each(|names| take(names, folder.span)),
-            Err(mistakes) => {
-                wrong.extend(
-                    mistakes
-                        .iter()
-                        .map(|m| config.error(folder.span, m.to_string())),
-                );
-            }
-        }
-    }
-    errors.extend(wrong);
-    if errors.is_empty() {
-        Ok(all)
-    } else {
-        Err(errors)
     }
 }
 
@@ -320,13 +276,19 @@ fn secret(secrets: &Secrets, name: &str) -> Vec<u8> {
 /// What the files of definitions look like.
 pub type Definitions = BTreeMap<PathBuf, Option<Stamp>>;
 
-/// What they look like now.
-pub fn definitions(config: &Config) -> Definitions {
-    let entries = folders(config).filter_map(|folder| std::fs::read_dir(folder).ok());
-    let files = entries
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()));
-    files.map(|file| (file.clone(), Stamp::of(&file))).collect()
+/// What they look like now, as far as they could be read.
+pub async fn definitions(config: &Config) -> Definitions {
+    let folders: Vec<PathBuf> = folders(config).collect();
+    let look = move || {
+        let entries = folders
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok());
+        let entries = entries.flat_map(|entries| entries.take(certdefs::FILES_MAX));
+        let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        files.map(|file| (file.clone(), Stamp::of(&file))).collect()
+    };
+    // It fails while the process ends.
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 /// The folders of definitions.
