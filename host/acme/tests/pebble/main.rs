@@ -283,7 +283,10 @@ async fn a_name_that_leads_elsewhere_fails_and_says_so() {
             .then_some(())
     })
     .await;
-    assert!(setup.metric("tidegate_acme_failures", &["a.example.com"]) >= 1.0);
+    until("failures to be counted", async || {
+        (setup.metric("tidegate_acme_failures", &["a.example.com"]) >= 1.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
