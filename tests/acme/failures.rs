@@ -35,12 +35,9 @@ async fn another_authority_stands_in() {
     let Some(edge) = Edge::new().await else {
         return;
     };
-    let configuration = edge
-        .configuration("fallback = [\"second\"]\ncertificates = [[\"a.example.org\"]]")
-        .replace(
-            &edge.pebble.directory(),
-            &format!("https://127.0.0.1:{}/dir", free_port()),
-        );
+    let nowhere = format!("https://127.0.0.1:{}/dir", free_port());
+    let keys = "fallback = [\"second\"]\ncertificates = [[\"a.example.org\"]]";
+    let configuration = edge.configuration_at(&nowhere, keys);
     let second = format!(
         "[acme.second]\ndirectory = \"{}\"\nca = \"{}\"\nagree_to_terms = true\nstore = \"{}\"\n",
         edge.pebble.directory(),

@@ -90,3 +90,28 @@ async fn renewal_goes_on_while_nonces_are_bad() {
     })
     .await;
 }
+
+/// A handshake can show one certificate: the second authority has to wait for its turn.
+#[tokio::test]
+async fn two_authorities_are_shown_control_of_one_name() {
+    let slow = |s: crate::harness::PebbleSettings| {
+        s.with("PEBBLE_VA_NOSLEEP", "0")
+            .with("PEBBLE_VA_SLEEPTIME", "2")
+    };
+    let Some(edge) = Edge::with(slow).await else {
+        return;
+    };
+    let names = "certificates = [[\"a.example.org\", \"b.example.org\"]]";
+    let second = edge.configuration(names);
+    let second = second.split_once("[acme.ca]").unwrap().1;
+    let second = second.split_once("[[route]]").unwrap().0;
+    let names = "certificates = [[\"b.example.org\", \"a.example.org\"]]";
+    let configuration = edge.configuration(&format!("{names}\n[acme.second]\n{second}"));
+    let configuration = configuration.replace("acme = [\"ca\"]", "acme = [\"ca\", \"second\"]");
+    let proxy = Proxy::start(&configuration).await;
+    for issuer in ["ca", "second"] {
+        let ordered = format!("tidegate_acme_orders_total{{issuer=\"{issuer}\",result=\"ok\"}}");
+        proxy.metric_becomes(&ordered, 1.0).await;
+    }
+    assert_eq!(proxy.metric("tidegate_acme_orders_total").await, 2.0);
+}

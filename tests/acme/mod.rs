@@ -3,8 +3,13 @@
 
 mod definitions;
 mod failures;
+mod front;
 mod issue;
+mod names;
 mod on_demand;
+mod renewal_info;
+mod store;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,6 +52,11 @@ impl Edge {
 
     /// The configuration of a proxy with these keys of its authority `ca`.
     fn configuration(&self, keys: &str) -> String {
+        self.configuration_at(&self.pebble.directory(), keys)
+    }
+
+    /// As [`Edge::configuration`], with the authority's directory at this URL.
+    fn configuration_at(&self, directory: &str, keys: &str) -> String {
         format!(
             r#"
 [[listener]]
@@ -71,7 +81,6 @@ retry_max = "200ms"
 {ECHO}"#,
             http = self.http_port,
             tls = self.tls_port,
-            directory = self.pebble.directory(),
             ca = self.pebble.ca().display(),
             store = self.store().display(),
         )
@@ -106,6 +115,13 @@ retry_max = "200ms"
         })
         .await
     }
+}
+
+/// Seconds since 1970, as metrics have them.
+fn unix_time() -> f64 {
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs_f64().floor()
 }
 
 /// What OpenSSL's client sees. With `root` it has to be vouched for, and for this name.

@@ -1,6 +1,8 @@
 //! Certificates for names that clients ask for.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::Empty;
 use hyper::service::service_fn;
@@ -8,13 +10,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::Edge;
+use crate::harness::{Authority, Proxy, TlsClient};
 
 #[tokio::test]
 async fn a_client_that_asks_for_a_name_that_is_allowed_gets_its_certificate_at_once() {
     let Some(edge) = Edge::new().await else {
         return;
     };
-    let ask = allow_only("domain=good.example.org").await;
+    let (ask, _) = allow_only("domain=good.example.org").await;
     let proxy = edge
         .proxy(&format!(
             "on_demand = {{ ask = \"http://{ask}/may\", wait = \"9s\" }}"
@@ -25,37 +28,71 @@ async fn a_client_that_asks_for_a_name_that_is_allowed_gets_its_certificate_at_o
     assert!(edge.seen("good.example.org", &root).await.is_some());
     assert!(edge.seen("good.example.org", &root).await.is_some());
     assert!(edge.seen("bad.example.org", &root).await.is_none());
-    let on_demand = async |result| {
-        let series = format!("tidegate_acme_on_demand_total{{issuer=\"ca\",result=\"{result}\"}}");
-        proxy.metric(&series).await
-    };
-    assert_eq!(on_demand("ordered").await, 1.0);
-    assert_eq!(on_demand("refused").await, 1.0);
-    assert_eq!(on_demand("remembered").await, 1.0);
+    assert_eq!(on_demand(&proxy, "ordered").await, 1.0);
+    assert_eq!(on_demand(&proxy, "refused").await, 1.0);
+    assert_eq!(on_demand(&proxy, "remembered").await, 1.0);
     let ordered = r#"tidegate_acme_orders_total{issuer="ca",result="ok"}"#;
     assert_eq!(proxy.metric(ordered).await, 1.0);
 }
 
-/// Answers 200 to this query and 403 to others; gives its address.
-async fn allow_only(query: &'static str) -> String {
+/// Who is asked about names pays for a few of them, whatever a client makes up.
+#[tokio::test]
+async fn names_that_a_client_makes_up_are_asked_about_at_a_rate() {
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
+    let (ask, questions) = allow_only("domain=good.example.org").await;
+    let keys =
+        format!("on_demand = {{ ask = \"http://{ask}/may\", ask_limit = \"5/d\", wait = \"9s\" }}");
+    let proxy = edge.proxy(&keys).await;
+    let address = format!("127.0.0.1:{}", edge.tls_port);
+    let client = TlsClient::new(&Authority::new(), "example.org");
+    let ask_for = async |name: String| {
+        // There is no certificate for any of them.
+        assert!(client.named(&name).connect(&address).await.is_err());
+    };
+    for n in 0..500 {
+        ask_for(format!("n{n}.example.org")).await;
+    }
+    assert_eq!(questions.load(Ordering::SeqCst), 5);
+    assert_eq!(on_demand(&proxy, "refused").await, 5.0);
+    assert_eq!(on_demand(&proxy, "ask-limited").await, 495.0);
+    // Those that were answered are remembered.
+    for n in 0..5 {
+        ask_for(format!("n{n}.example.org")).await;
+    }
+    assert_eq!(on_demand(&proxy, "remembered").await, 5.0);
+    assert_eq!(on_demand(&proxy, "ask-limited").await, 495.0);
+}
+
+async fn on_demand(proxy: &Proxy, result: &str) -> f64 {
+    let series = format!("tidegate_acme_on_demand_total{{issuer=\"ca\",result=\"{result}\"}}");
+    proxy.metric(&series).await
+}
+
+/// Answers 200 to this query and 403 to others; gives its address, and how often it was asked.
+async fn allow_only(query: &'static str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
+    let questions = Arc::new(AtomicUsize::new(0));
+    let count = questions.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let answer = service_fn(
-                move |request: hyper::Request<hyper::body::Incoming>| async move {
-                    let status = if request.uri().query() == Some(query) {
-                        200
-                    } else {
-                        403
+            let count = count.clone();
+            let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                count.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    let status = match request.uri().query() == Some(query) {
+                        true => 200,
+                        false => 403,
                     };
                     let response = hyper::Response::builder().status(status);
                     Ok::<_, Infallible>(response.body(Empty::<bytes::Bytes>::new()).unwrap())
-                },
-            );
+                }
+            });
             let connection = hyper::server::conn::http1::Builder::new();
             tokio::spawn(connection.serve_connection(TokioIo::new(stream), answer));
         }
     });
-    address
+    (address, questions)
 }

@@ -131,14 +131,24 @@ impl Pebble {
         }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// The URL of its directory.
     pub fn directory(&self) -> String {
-        format!("https://127.0.0.1:{}/dir", self.port)
+        format!("https://{}/dir", self.address())
     }
 
     /// A PEM file of who vouches for its server.
     pub fn ca(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// PEM files of its server's certificate, for 127.0.0.1, and of the key.
+    pub fn server(&self) -> [PathBuf; 2] {
+        ["server.pem", "server.key"].map(|name| self.folder.path().join(name))
     }
 
     /// The certificate (PEM) that vouches for what it issues, until it is started again. `None` without

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::dns::Dns;
 use crate::name::Names;
+use crate::rate::Rate;
 use crate::schedule::Schedule;
 use crate::secret::Secret;
 use crate::store::StoreKey;
@@ -78,10 +79,10 @@ pub enum Challenge {
 pub struct OnDemand {
     /// Who is asked before, with `?domain=NAME`: a URL, http or https. 200 means yes.
     pub ask: String,
-    /// The most orders in `period`.
-    pub orders: u32,
-    /// See `orders`.
-    pub period: Duration,
+    /// The most questions that clients cause with names that they make up.
+    pub ask_limit: Rate,
+    /// The most orders.
+    pub limit: Rate,
     /// How long the client that came first waits for its certificate.
     pub wait: Duration,
     /// How long a name that was refused or failed is not asked for again.

@@ -12,7 +12,7 @@ use crate::name::{Name, NameError, Names};
 /// The most bytes of a file: 100 names of the greatest length, with comments.
 const FILE_BYTES: u64 = 64 * 1024;
 /// The most files of a folder.
-const FILES: usize = 10_000;
+pub const FILES_MAX: usize = 10_000;
 
 /// What is wrong with a definition, and where.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub enum Problem {
     Unreadable(#[from] io::Error),
     #[error("it is larger than {FILE_BYTES} bytes")]
     TooLarge,
-    #[error("the folder has more than {FILES} files")]
+    #[error("the folder has more than {FILES_MAX} files")]
     TooMany,
     #[error("it is not UTF-8")]
     NotText,
@@ -116,7 +116,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Mistake> {
         if name.starts_with(b".") || name.ends_with(b"~") || !entry.path().is_file() {
             continue;
         }
-        if files.len() == FILES {
+        if files.len() == FILES_MAX {
             return Err(mistake(Problem::TooMany));
         }
         files.push(entry.path());

@@ -44,6 +44,10 @@ pub enum CertificateError {
     OtherName(Name),
     #[error("the certificate is not valid any more")]
     Expired,
+    #[error(
+        "the certificate is issued by `{issuer}`, and the next one of the chain is that of `{next}`"
+    )]
+    OtherIssuer { issuer: String, next: String },
     #[error("no key or certificate can be made: {0}")]
     Make(#[from] rcgen::Error),
 }
@@ -94,6 +98,7 @@ impl Certificate {
         if certificate.validity.expires <= now {
             return Err(CertificateError::Expired);
         }
+        check_chain(&certificate.chain)?;
         Ok(certificate)
     }
 
@@ -226,6 +231,28 @@ fn check_key(
     }
 }
 
+/// Whether each certificate can be read, and the second is that of who issued the first: others may come in
+/// any order (RFC 8446 §4.4.2), but without this one no client finds its way. Who is at its end is known to
+/// clients alone.
+fn check_chain(chain: &[CertificateDer<'static>]) -> Result<(), CertificateError> {
+    let unreadable = |error: x509_parser::nom::Err<_>| {
+        CertificateError::Unreadable(format!("one of its chain: {error}"))
+    };
+    let parsed = chain
+        .iter()
+        .map(|der| Ok(X509Certificate::from_der(der)?.1));
+    let parsed: Vec<X509Certificate<'_>> = parsed.collect::<Result<_, _>>().map_err(unreadable)?;
+    match &*parsed {
+        [leaf, next, ..] if leaf.issuer().as_raw() != next.subject().as_raw() => {
+            Err(CertificateError::OtherIssuer {
+                issuer: leaf.issuer().to_string(),
+                next: next.subject().to_string(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Without the key.
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -294,6 +321,35 @@ mod tests {
         let late = now + Duration::from_secs(400_000 * 24 * 3600 * 10);
         let refused = Certificate::issued(&key, &chain, &names(), late);
         assert!(matches!(refused, Err(CertificateError::Expired)));
+    }
+
+    #[test]
+    fn a_chain_that_leads_elsewhere_is_not_believed() {
+        let (key, _) = request(&names(), KeyType::EcdsaP256).unwrap();
+        let own = params(&names()).unwrap();
+        let own = own.self_signed(&key).unwrap().pem();
+        let mut other = CertificateParams::default();
+        other.distinguished_name = DistinguishedName::new();
+        other
+            .distinguished_name
+            .push(DnType::CommonName, "somebody");
+        let other = other
+            .self_signed(&KeyPair::generate().unwrap())
+            .unwrap()
+            .pem();
+        let now = SystemTime::now();
+        let given = |chain: String| Certificate::issued(&key, &chain, &names(), now);
+        assert!(given(format!("{own}{own}{other}")).is_ok());
+        let refused = given(format!("{own}{other}")).unwrap_err().to_string();
+        assert!(
+            refused.contains("next one of the chain is that of `CN=somebody`"),
+            "{refused}"
+        );
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(
+            given(format!("{own}{broken}")),
+            Err(CertificateError::Unreadable(_))
+        ));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::certificate::{Certificate, CertificateError};
+use crate::certificate::Certificate;
 use crate::name::Name;
 use crate::serve::Serve;
 
@@ -53,18 +53,17 @@ impl Answer {
         }
     }
 
-    /// Answers handshakes for the name with the hash of the key authorization.
+    /// Answers handshakes for the name with this certificate. No two at a time are for one name.
     pub(crate) fn handshake(
         serve: &Arc<dyn Serve>,
-        name: &Name,
-        hash: &[u8; 32],
-    ) -> Result<Answer, CertificateError> {
-        let certificate = Certificate::challenge(name, hash)?;
-        serve.challenge(name, &certificate);
-        Ok(Answer::Handshake {
+        name: Name,
+        certificate: &Certificate,
+    ) -> Answer {
+        serve.challenge(&name, certificate);
+        Answer::Handshake {
             serve: serve.clone(),
-            name: name.clone(),
-        })
+            name,
+        }
     }
 }
 

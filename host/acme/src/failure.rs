@@ -102,7 +102,7 @@ impl Failure {
             ),
             Error::Other(other) => {
                 let kind = match other.downcast_ref::<WebError>() {
-                    Some(WebError::Late) => Kind::Timeout,
+                    Some(WebError::Late(_)) => Kind::Timeout,
                     Some(WebError::TooLarge) | None => Kind::Invalid,
                     Some(_) => Kind::Unreachable,
                 };

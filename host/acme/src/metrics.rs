@@ -13,6 +13,7 @@ pub struct Metrics {
     on_demand: IntCounterVec,
     next_attempt: GaugeVec,
     failures: IntGaugeVec,
+    unkept: IntGaugeVec,
 }
 
 /// Metrics of one certificate; they are gone with it.
@@ -56,11 +57,19 @@ impl Metrics {
                 ),
                 &["name"],
             )?,
+            unkept: IntGaugeVec::new(
+                Opts::new(
+                    "tidegate_acme_unkept",
+                    "1 while the certificate that is served could not be written to the store.",
+                ),
+                &["name"],
+            )?,
         };
         registry.register(Box::new(metrics.orders.clone()))?;
         registry.register(Box::new(metrics.on_demand.clone()))?;
         registry.register(Box::new(metrics.next_attempt.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
+        registry.register(Box::new(metrics.unkept.clone()))?;
         Ok(metrics)
     }
 
@@ -96,6 +105,11 @@ impl CertificateMetrics {
         let gauge = self.of.failures.with_label_values(&[self.name.as_str()]);
         gauge.set(i64::from(count));
     }
+
+    pub(crate) fn unkept(&self, unkept: bool) {
+        let gauge = self.of.unkept.with_label_values(&[self.name.as_str()]);
+        gauge.set(i64::from(unkept));
+    }
 }
 
 impl Drop for CertificateMetrics {
@@ -106,5 +120,6 @@ impl Drop for CertificateMetrics {
             .next_attempt
             .remove_label_values(&[self.name.as_str()]);
         let _ = self.of.failures.remove_label_values(&[self.name.as_str()]);
+        let _ = self.of.unkept.remove_label_values(&[self.name.as_str()]);
     }
 }

@@ -33,14 +33,18 @@ pub enum NameError {
 }
 
 impl Name {
-    /// Reads a name as people write it: in any case, with or without letters beyond ASCII.
+    /// Reads a name as people write it: in any case, with or without letters beyond ASCII or a dot at the end.
     ///
     /// # Errors
     /// It is not a name that a certificate can be for.
     pub fn parse(text: &str) -> Result<Name, NameError> {
         // What is shown in an error is bounded too.
         let shown = || text.chars().take(300).collect::<String>();
-        let host = text.strip_prefix("*.").unwrap_or(text);
+        let (is_wildcard, host) = match text.strip_prefix("*.") {
+            Some(host) => (true, host),
+            None => (false, text),
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
         if host.contains('*') {
             return Err(NameError::Wildcard(shown()));
         }
@@ -60,7 +64,7 @@ impl Name {
         if last.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NameError::NotAName(shown()));
         }
-        if host.len() == text.len() {
+        if !is_wildcard {
             return Ok(Name(ascii.as_ref().into()));
         }
         if !ascii.contains('.') {
@@ -82,6 +86,12 @@ impl Name {
     /// The name that is validated: without `*.` (RFC 8555 §7.1.3).
     pub fn base(&self) -> &str {
         self.0.strip_prefix("*.").unwrap_or(&self.0)
+    }
+
+    /// Whether its record is one of `zone` (lower case), which it is or is below.
+    pub fn is_within(&self, zone: &str) -> bool {
+        let above = self.base().strip_suffix(zone);
+        above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
     }
 
     /// Whether a certificate for this name is one for `host` (lower case), too.
@@ -190,6 +200,7 @@ mod tests {
             ("Example.COM", "example.com"),
             ("BÜCHER.example", "xn--bcher-kva.example"),
             ("*.Bücher.example", "*.xn--bcher-kva.example"),
+            ("a.example.", "a.example"),
             ("localhost", "localhost"),
             ("r3---sn-x.example", "r3---sn-x.example"),
         ] {
@@ -203,7 +214,7 @@ mod tests {
             "",
             ".",
             "a..b",
-            "a.example.",
+            "a.example..",
             "-a.example",
             "a_b.example",
             "a b",
@@ -234,6 +245,22 @@ mod tests {
         assert!(!name.covers("a.b.example.com"));
         assert!(!name.covers(".example.com"));
         assert!(!name.covers("aexample.com"));
+    }
+
+    #[test]
+    fn a_name_is_within_its_zone() {
+        let is_within = |name: &str| Name::parse(name).unwrap().is_within("example.org");
+        for inside in [
+            "example.org",
+            "a.example.org",
+            "*.example.org",
+            "*.b.example.org",
+        ] {
+            assert!(is_within(inside), "{inside}");
+        }
+        for outside in ["badexample.org", "example.com", "org"] {
+            assert!(!is_within(outside), "{outside}");
+        }
     }
 
     #[test]

@@ -10,14 +10,14 @@ use tokio::sync::watch;
 
 use crate::authority::OnDemand;
 use crate::name::Name;
+use crate::rate::Limiter;
+use crate::refused::Refused;
 use crate::web::{RootsError, Web, WebError};
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// Names that are asked about or ordered at one time. Clients can make names up.
 const PENDING: usize = 64;
-/// Names that are remembered as refused.
-const REFUSED: usize = 10_000;
 /// Between two lines of the log about somebody who does not answer. The metric counts them all.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
@@ -29,9 +29,9 @@ pub(crate) struct Permission {
 }
 
 struct State {
-    /// When the next order fits into the rate, had they come evenly (GCRA).
-    next: Instant,
-    refused: HashMap<Name, Instant>,
+    questions: Limiter,
+    orders: Limiter,
+    refused: Refused,
     pending: HashMap<Name, watch::Receiver<()>>,
     complained: Option<Instant>,
 }
@@ -55,19 +55,21 @@ pub(crate) struct Pending {
 
 impl Permission {
     pub(crate) fn new(settings: OnDemand) -> Result<Permission, RootsError> {
+        let now = Instant::now();
         Ok(Permission {
             web: Web::new(None, true).or_else(|error| match error {
                 // Needed for https only, and then said by the connection.
                 RootsError::NoSystem if settings.ask.starts_with("http:") => Web::without_roots(),
                 error => Err(error),
             })?,
-            settings,
             state: Mutex::new(State {
-                next: Instant::now(),
-                refused: HashMap::new(),
+                questions: Limiter::new(settings.ask_limit, now),
+                orders: Limiter::new(settings.limit, now),
+                refused: Refused::new(settings.remember),
                 pending: HashMap::new(),
                 complained: None,
             }),
+            settings,
         })
     }
 
@@ -85,13 +87,14 @@ impl Permission {
         if let Some(pending) = state.pending.get(name) {
             return Turn::Wait(pending.clone());
         }
-        match state.refused.get(name) {
-            Some(until) if *until > now => return Turn::No("remembered"),
-            Some(_) => drop(state.refused.remove(name)),
-            None => {}
+        if state.refused.contains(name, now) {
+            return Turn::No("remembered");
         }
         if state.pending.len() >= PENDING {
             return Turn::No("busy");
+        }
+        if !state.questions.take(now) {
+            return Turn::No("ask-limited");
         }
         let (done, receiver) = watch::channel(());
         state.pending.insert(name.clone(), receiver);
@@ -103,18 +106,8 @@ impl Permission {
     }
 
     /// Whether one more order fits into the rate.
-    pub(crate) fn take(&self, now: Instant) -> bool {
-        let OnDemand { orders, period, .. } = self.settings;
-        let Some(interval) = period.checked_div(orders) else {
-            return false;
-        };
-        let mut state = self.lock();
-        let next = state.next.max(now);
-        if next.duration_since(now) > period.saturating_sub(interval) {
-            return false;
-        }
-        state.next = next + interval;
-        true
+    pub(crate) fn may_order(&self, now: Instant) -> bool {
+        self.lock().orders.take(now)
     }
 
     /// Whether that there is no answer may be said in the log: clients can make it happen with every name
@@ -131,16 +124,7 @@ impl Permission {
 
     /// The name is not asked for again for some time.
     pub(crate) fn refuse(&self, name: &Name, now: Instant) {
-        let mut state = self.lock();
-        if state.refused.len() >= REFUSED {
-            state.refused.retain(|_, until| *until > now);
-        }
-        // Full of names that clients made up: those that come on top cost a question each.
-        if state.refused.len() < REFUSED {
-            state
-                .refused
-                .insert(name.clone(), now + self.settings.remember);
-        }
+        self.lock().refused.insert(name, now);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -164,14 +148,21 @@ impl Drop for Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rate::Rate;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn permission() -> Arc<Permission> {
         let settings = OnDemand {
             ask: "http://127.0.0.1:1/may".to_owned(),
-            orders: 3,
-            period: 60 * SECOND,
+            ask_limit: Rate {
+                count: 100,
+                period: SECOND,
+            },
+            limit: Rate {
+                count: 3,
+                period: 60 * SECOND,
+            },
             wait: SECOND,
             remember: 10 * SECOND,
         };
@@ -218,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_clients_make_up_do_not_grow_without_bound() {
+    fn names_that_clients_make_up_are_asked_about_at_a_rate_and_so_many_at_once() {
         let permission = permission();
         let now = Instant::now();
         let mut held = Vec::new();
@@ -227,23 +218,13 @@ mod tests {
         }
         let more = permission.turn(&name("more.example"), now);
         assert!(matches!(more, Turn::No("busy")));
-        for n in 0..REFUSED + 10 {
-            permission.refuse(&name(&format!("r{n}.example")), now);
-        }
-        assert_eq!(permission.lock().refused.len(), REFUSED);
-        permission.refuse(&name("last.example"), now + 20 * SECOND);
-        assert_eq!(permission.lock().refused.len(), 1);
-    }
-
-    #[test]
-    fn orders_keep_to_their_rate() {
-        let permission = permission();
-        let start = Instant::now();
-        let taken = |at: u32| permission.take(start + at * SECOND);
-        assert_eq!(
-            [taken(0), taken(0), taken(0), taken(0)],
-            [true, true, true, false]
-        );
-        assert_eq!([taken(19), taken(20), taken(20)], [false, true, false]);
+        drop(held);
+        let turns = (0..1000).map(|n| permission.turn(&name(&format!("m{n}.example")), now));
+        let asked = turns.filter(|turn| matches!(turn, Turn::First(_)));
+        assert_eq!(asked.count(), 100 - PENDING);
+        let more = permission.turn(&name("more.example"), now);
+        assert!(matches!(more, Turn::No("ask-limited")));
+        let later = permission.turn(&name("more.example"), now + SECOND / 100);
+        assert!(matches!(later, Turn::First(_)));
     }
 }

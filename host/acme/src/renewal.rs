@@ -1,15 +1,18 @@
 //! The life of one certificate: ordered, kept, served, renewed.
 
+mod attempt;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::off_thread;
 use crate::certificate::{Certificate, CertificateError};
-use crate::failure::{Failure, Kind};
-use crate::issuer::{Answering, Issuer, off_thread};
+use crate::issuer::Issuer;
 use crate::metrics::{CertificateMetrics, Metrics};
 use crate::name::Names;
+use crate::order::Answering;
 use crate::permission::Permission;
 use crate::schedule::History;
 use crate::store::StoreError;
@@ -32,8 +35,42 @@ pub(crate) struct Renewal {
     pub(crate) certificate: Option<Certificate>,
     /// Who is asked before it is renewed, where a client caused it.
     pub(crate) permission: Option<Arc<Permission>>,
+    /// When the present one is written to the store again, after that failed so often.
+    unkept: Option<(SystemTime, u32)>,
     chance: f64,
     of: CertificateMetrics,
+}
+
+/// A certificate that is to be had, and what is served until it is there.
+pub(crate) struct Loaded {
+    pub(crate) renewal: Renewal,
+    /// Where the store has none.
+    stand_in: Option<Certificate>,
+}
+
+impl Loaded {
+    /// Makes a key where there is none.
+    pub(crate) fn new(renewal: Renewal) -> Result<Loaded, CertificateError> {
+        let stand_in = match &renewal.certificate {
+            Some(_) => None,
+            None => Some(Certificate::self_signed(&renewal.names)?),
+        };
+        Ok(Loaded { renewal, stand_in })
+    }
+
+    /// Serves what there is: the certificate of the store, else one that nobody vouches for.
+    pub(crate) fn serve(&self) {
+        self.renewal.serve();
+        let Some(stand_in) = &self.stand_in else {
+            return;
+        };
+        tracing::warn!(
+            issuer = &*self.renewal.primary().authority.name,
+            names = %self.renewal.names,
+            "NO CERTIFICATE YET: serving one that we signed ourselves, which clients refuse, until the first arrives"
+        );
+        self.renewal.put(stand_in);
+    }
 }
 
 impl Renewal {
@@ -70,6 +107,7 @@ impl Renewal {
             of: metrics.certificate(main),
             metrics: metrics.clone(),
             permission: None,
+            unkept: None,
             chance: fastrand::f64(),
             names,
             issuers,
@@ -79,22 +117,17 @@ impl Renewal {
         })
     }
 
-    /// Serves what there is: the certificate of the store, else one that nobody vouches for.
-    pub(crate) fn serve(&self) -> Result<(), CertificateError> {
+    /// Serves the certificate that there is, if there is one.
+    pub(crate) fn serve(&self) {
+        if let Some(certificate) = &self.certificate {
+            self.put(certificate);
+        }
+    }
+
+    fn put(&self, certificate: &Certificate) {
         let authority = &self.primary().authority.name;
         let main = self.names.main();
-        if let Some(certificate) = &self.certificate {
-            self.answering.serve.put(authority, main, certificate);
-            return Ok(());
-        }
-        tracing::warn!(
-            issuer = &**authority,
-            names = %self.names,
-            "NO CERTIFICATE YET: serving one that we signed ourselves, which clients refuse, until the first arrives"
-        );
-        let stand_in = Certificate::self_signed(&self.names)?;
-        self.answering.serve.put(authority, main, &stand_in);
-        Ok(())
+        self.answering.serve.put(authority, main, certificate);
     }
 
     /// Reads again what the store has.
@@ -111,10 +144,7 @@ impl Renewal {
             permission,
             ..fresh
         };
-        if self.certificate.is_some() {
-            // Nothing is made here that could fail.
-            let _ = self.serve();
-        }
+        self.serve();
     }
 
     /// Whether it is to be ordered now.
@@ -149,7 +179,10 @@ impl Renewal {
             self.of.next_attempt(next);
             self.of.failures(self.history.failures);
             let check = self.check_at(now);
-            if next <= now {
+            let keep = self.unkept.map(|(at, _)| at);
+            if keep.is_some_and(|at| at <= now) {
+                self.keep().await;
+            } else if next <= now {
                 if !self.is_allowed().await {
                     return;
                 }
@@ -158,7 +191,10 @@ impl Renewal {
             } else if check.is_some_and(|check| check <= now) {
                 self.ask_when().await;
             } else {
-                let until = check.map_or(next, |check| check.min(next));
+                let until = [check, keep]
+                    .into_iter()
+                    .flatten()
+                    .fold(next, SystemTime::min);
                 let wait = until.duration_since(now).unwrap_or_default();
                 tokio::select! {
                     () = tokio::time::sleep(wait.min(LOOK_EVERY)) => {}
@@ -187,136 +223,6 @@ impl Renewal {
                 true
             }
         }
-    }
-
-    /// Orders it: of the first authority that gives it.
-    pub(crate) async fn attempt(&mut self) -> Result<(), Failure> {
-        if let Err(failure) = self.note_start().await {
-            let name = self.primary().authority.name.clone();
-            self.failed(&name, &failure);
-            return self.give_up(failure, None).await;
-        }
-        let mut again: Option<SystemTime> = None;
-        let mut last = None;
-        for issuer in self.issuers.clone().iter() {
-            let now = SystemTime::now();
-            let directory = &issuer.authority.directory;
-            if let Some(until) = self.history.blocked_until(now, directory) {
-                again = Some(again.map_or(until, |again| again.min(until)));
-                continue;
-            }
-            match self.order(issuer).await {
-                Ok(certificate) => return self.arrived(issuer, certificate).await,
-                Err(failure) => {
-                    self.failed(&issuer.authority.name, &failure);
-                    if let Some(until) = failure.again {
-                        self.history.block(now, directory, until);
-                        again = Some(again.map_or(until, |again| again.min(until)));
-                    } else {
-                        // This one can be asked again whenever we like.
-                        again = Some(now);
-                    }
-                    let is_ours = failure.kind.is_ours();
-                    last = Some(failure);
-                    if is_ours {
-                        break;
-                    }
-                }
-            }
-        }
-        let blocked = || Failure::new(Kind::RateLimited, "all authorities said to come back later");
-        self.give_up(last.unwrap_or_else(blocked), again).await
-    }
-
-    /// An attempt counts as failed until it is over: a process that ends in the middle of each would
-    /// order again after each restart, until a limit is reached. So would one that cannot write.
-    async fn note_start(&mut self) -> Result<(), Failure> {
-        let backoff = self.primary().authority.schedule.backoff;
-        let before = self.history.clone();
-        let interrupted = "it was interrupted".to_owned();
-        self.history
-            .failed(SystemTime::now(), &backoff, None, interrupted, 0.0);
-        let noted = self.keep_history().await;
-        self.history = before;
-        noted
-    }
-
-    async fn order(&self, issuer: &Issuer) -> Result<Certificate, Failure> {
-        tracing::info!(issuer = &*issuer.authority.name, names = %self.names, "ordering a certificate");
-        let ours = self.history.issuer.as_deref() == Some(&*issuer.authority.directory);
-        let old = self.certificate.as_ref().filter(|_| ours);
-        let challenge = &self.primary().authority.challenge;
-        issuer
-            .order(&self.names, challenge, old, &self.answering)
-            .await
-    }
-
-    async fn arrived(&mut self, issuer: &Issuer, certificate: Certificate) -> Result<(), Failure> {
-        let main = self.names.main().clone();
-        let of = &self.primary().authority.name;
-        self.answering.serve.put(of, &main, &certificate);
-        self.metrics.order(&issuer.authority.name, "ok");
-        self.history.succeeded(&issuer.authority.directory);
-        let expires = certificate.validity().expires;
-        tracing::info!(
-            issuer = &*issuer.authority.name,
-            names = %self.names,
-            expires = %httpdate::fmt_http_date(expires),
-            "a new certificate is served"
-        );
-        let pem = zeroize::Zeroizing::new(certificate.pem().to_vec());
-        self.certificate = Some(certificate);
-        let shelf = self.primary().shelf.clone();
-        let kept = off_thread(move || shelf.keep_certificate(&main, &pem)).await;
-        let kept = match kept {
-            Ok(()) => self.keep_history().await,
-            Err(failure) => Err(failure),
-        };
-        if let Err(failure) = kept {
-            // It is served all the same; a restart would have to order it again.
-            tracing::error!(names = %self.names, error = %failure, "the new certificate is not kept");
-        }
-        Ok(())
-    }
-
-    fn failed(&self, issuer: &str, failure: &Failure) {
-        self.metrics.order(issuer, failure.kind.label());
-        let kind = failure.kind.label();
-        tracing::error!(issuer, names = %self.names, kind, error = %failure, "no certificate");
-    }
-
-    async fn give_up(
-        &mut self,
-        failure: Failure,
-        again: Option<SystemTime>,
-    ) -> Result<(), Failure> {
-        let now = SystemTime::now();
-        let backoff = self.primary().authority.schedule.backoff;
-        let error = failure.to_string();
-        self.history
-            .failed(now, &backoff, again, error, fastrand::f64());
-        let wait = self.next(now).duration_since(now).unwrap_or_default();
-        let serves = match &self.certificate {
-            Some(certificate) if certificate.validity().expires <= now => "one that expired",
-            Some(_) => "the last good one",
-            None => "one that we signed ourselves",
-        };
-        tracing::warn!(
-            names = %self.names,
-            failures = self.history.failures,
-            again_in = ?Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-            serves,
-            "trying again later"
-        );
-        // Where it cannot be kept, it counts until the next restart.
-        let _ = self.keep_history().await;
-        Err(failure)
-    }
-
-    async fn keep_history(&self) -> Result<(), Failure> {
-        let (shelf, main) = (self.primary().shelf.clone(), self.names.main().clone());
-        let history = self.history.clone();
-        off_thread(move || shelf.keep_history(&main, &history)).await
     }
 
     /// When the authority is asked when to renew; `None` for what cannot be asked.

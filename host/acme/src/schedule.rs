@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 /// How long a `Retry-After` is believed. One that is longer is a mistake, or would be for ever.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How far apart renewal information is asked for (RFC 9773 §4.3.2).
 const ARI_CHECK: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{RETRY_AFTER, USER_AGENT};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -18,6 +18,8 @@ use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+
+use crate::schedule::RETRY_AFTER_MAX;
 
 /// How long one request may take, its connection and its answer included.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -39,8 +41,8 @@ pub(crate) struct Session {
 pub(crate) enum WebError {
     #[error("{0}")]
     Unreachable(String),
-    #[error("no answer within {REQUEST:?}")]
-    Late,
+    #[error("no answer within {0:?}")]
+    Late(Duration),
     #[error("the answer is larger than {ANSWER_BYTES} bytes")]
     TooLarge,
     #[error("it answered {0}, without saying why")]
@@ -105,7 +107,7 @@ impl Web {
         match tokio::time::timeout(limit, self.0.request(request)).await {
             Ok(Ok(response)) => Ok(response.status()),
             Ok(Err(error)) => Err(WebError::Unreachable(with_causes(&error))),
-            Err(_) => Err(WebError::Late),
+            Err(_) => Err(WebError::Late(limit)),
         }
     }
 
@@ -150,12 +152,12 @@ impl HttpClient for Session {
         Box::pin(async move {
             let other = |error: WebError| instant_acme::Error::Other(error.into());
             let answered = tokio::time::timeout(REQUEST, web.send(request)).await;
-            let response = answered.unwrap_or(Err(WebError::Late)).map_err(other)?;
+            let response = answered.unwrap_or(Err(WebError::Late(REQUEST)));
+            let mut response = response.map_err(other)?;
+            let told = believed(response.headers_mut());
             if response.status().is_client_error() || response.status().is_server_error() {
                 // The library reads what went wrong from the body alone.
-                let value = response.headers().get(RETRY_AFTER);
-                let value = value.and_then(|value| retry_after(value.to_str().ok()?));
-                *noted.lock().unwrap_or_else(PoisonError::into_inner) = value;
+                *noted.lock().unwrap_or_else(PoisonError::into_inner) = told;
                 // A proxy in between, or an authority in trouble, says it as a page.
                 if serde_json::from_slice::<serde_json::Map<_, _>>(response.body()).is_err() {
                     return Err(other(WebError::Status(response.status())));
@@ -166,12 +168,27 @@ impl HttpClient for Session {
     }
 }
 
-/// Seconds, or a date (RFC 9110 §10.2.3).
-fn retry_after(value: &str) -> Option<SystemTime> {
-    match value.trim().parse::<u64>() {
-        Ok(seconds) => SystemTime::now().checked_add(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(value.trim()).ok(),
-    }
+/// When an answer says that its like may be asked for again. What cannot be believed does not stay in it:
+/// the library reckons with it as it is, and a time beyond all clocks would end it.
+fn believed(headers: &mut HeaderMap) -> Option<SystemTime> {
+    let value = headers.remove(RETRY_AFTER)?;
+    let wait = retry_after(value.to_str().ok()?, SystemTime::now())?;
+    headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+    SystemTime::now().checked_add(wait)
+}
+
+/// Seconds, or a date (RFC 9110 §10.2.3), bounded.
+fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    let wait = match value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More seconds than can be counted are many.
+        true if !value.is_empty() => Duration::from_secs(value.parse().unwrap_or(u64::MAX)),
+        _ => {
+            let date = httpdate::parse_http_date(value).ok()?;
+            date.duration_since(now).unwrap_or_default()
+        }
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
 }
 
 fn trusted(roots: Option<&[u8]>) -> Result<RootCertStore, RootsError> {
@@ -217,20 +234,35 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let left = |value: &str| {
-            let time = retry_after(value)?;
-            Some(
-                time.duration_since(SystemTime::now())
-                    .unwrap_or_default()
-                    .as_secs(),
-            )
-        };
-        assert!((119..=120).contains(&left(" 120 ").unwrap()));
-        assert_eq!(left("Fri, 31 Dec 1999 23:59:59 GMT"), Some(0));
-        for none in ["", "soon", "-1", "1.5", "99999999999999999999"] {
-            assert_eq!(left(none), None, "{none}");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let wait = |value: &str| Some(retry_after(value, now)?.as_secs());
+        assert_eq!(wait(" 120 "), Some(120));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:40:00 GMT"), Some(0));
+        for none in ["", "soon", "-1", "1.5", "+1", "1 2"] {
+            assert_eq!(wait(none), None, "{none}");
         }
-        assert_eq!(left(&u64::MAX.to_string()), None);
+        let most = Some(RETRY_AFTER_MAX.as_secs());
+        for long in [
+            "18446744073709551615",
+            "99999999999999999999",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+        ] {
+            assert_eq!(wait(long), most, "{long}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_believed_is_not_passed_on() {
+        let passed = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.try_into().unwrap());
+            believed(&mut headers);
+            Some(headers.get(RETRY_AFTER)?.to_str().unwrap().to_owned())
+        };
+        assert_eq!(passed("5").as_deref(), Some("5"));
+        assert_eq!(passed("18446744073709551615").as_deref(), Some("604800"));
+        assert_eq!(passed("soon"), None);
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! `[acme.NAME]`: a certificate authority, the account with it, and what it is asked for (RFC 8555).
 
+mod directory;
+mod on_demand;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dns_name::DnsName;
 use crate::dns_update::{DnsUpdate, RawDnsUpdate};
-use crate::error::Invalid;
 use crate::list::List;
 use crate::located::{Located, Span};
 use crate::names::Section;
-use crate::rate::Rate;
 use crate::resolve::Resolver;
 use crate::secret_name::{self, SecretKey};
-use crate::text::{Text, Textual};
-use http::Uri;
+use crate::text::Text;
+use directory::Directory;
+pub use on_demand::OnDemand;
+use on_demand::RawOnDemand;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +41,8 @@ pub struct Acme {
     pub encryption: Option<String>,
     /// How control of names is shown.
     pub challenge: Challenge,
-    /// The names of each certificate, the main one first.
-    pub certificates: Vec<Located<Vec<DnsName>>>,
+    /// The names of each certificate, the main one first, as they were written.
+    pub certificates: Vec<Located<Vec<Located<String>>>>,
     /// The folder of more such lists; absolute.
     pub certdefs: Option<Located<PathBuf>>,
     /// When a certificate is renewed, if the authority does not say (RFC 9773).
@@ -104,19 +106,6 @@ pub enum KeyType {
     Ecdsa,
     /// P-384
     EcdsaP384,
-}
-
-/// Orders that clients cause.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OnDemand {
-    /// Who is asked before, with `?domain=NAME`; http or https. 200 means yes.
-    pub ask: String,
-    /// The most orders.
-    pub limit: Rate,
-    /// How long the client that asked waits.
-    pub wait: Duration,
-    /// How long a name that was refused or failed is not tried again.
-    pub remember: Duration,
 }
 
 // === as written ===
@@ -216,39 +205,6 @@ struct RawExternalAccount {
     key: SecretKey,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct RawOnDemand {
-    /// A URL that is asked first, with the name as in ?domain=example.com. 200 means yes, anything else no.
-    #[schemars(example = &"http://127.0.0.1:8000/may")]
-    ask: Option<Located<String>>,
-    /// The most certificates that are ordered in this way.
-    #[serde(default = "limit", with = "Text::<Rate>")]
-    limit: Rate,
-    /// How long the client that asked first waits for its certificate. After it, it gets what a name without
-    /// one gets; the order goes on.
-    #[serde(default = "wait", with = "Text::<Duration>")]
-    wait: Duration,
-    /// How long a name that was refused, or that failed, is not tried again.
-    #[serde(default = "remember", with = "Text::<Duration>")]
-    remember: Duration,
-}
-
-fn wait() -> Duration {
-    Duration::from_secs(5)
-}
-
-fn remember() -> Duration {
-    Duration::from_secs(600)
-}
-
-fn limit() -> Rate {
-    Rate {
-        count: 10,
-        period: Duration::from_secs(60),
-    }
-}
-
 impl RawAcme {
     /// The names in `fallback`.
     pub(crate) fn fallbacks(&self) -> impl Iterator<Item = &str> {
@@ -274,11 +230,6 @@ impl RawAcme {
             }
             dns.value.resolve(dns.span, resolver)
         });
-        let certificates = self
-            .certificates
-            .into_iter()
-            .map(|names| resolve_names(names, self.challenge, dns.as_ref(), resolver))
-            .collect();
         let fallback = self.fallback.0.into_iter();
         let fallback = fallback.filter_map(|other| resolve_fallback(other, &name.value, resolver));
         let fallback = fallback.collect();
@@ -310,7 +261,7 @@ impl RawAcme {
             store: resolver.source().resolve_path(self.store),
             encryption,
             challenge: self.challenge,
-            certificates,
+            certificates: self.certificates,
             certdefs: self.certdefs.map(absolute),
             renew,
             key_type: self.key_type,
@@ -358,8 +309,7 @@ impl RawAcme {
                 "add `dns = { server = …, zone = … }` or `dns = { command = […] }`",
             );
         }
-        let Directory(url) = &self.directory.0;
-        if NEED_ACCOUNT.contains(&url.as_str()) && self.external_account.is_none() {
+        if self.directory.0.needs_account() && self.external_account.is_none() {
             resolver.reject(
                 name.span,
                 "this authority needs an account that you have with it already",
@@ -367,51 +317,6 @@ impl RawAcme {
             );
         }
     }
-}
-
-fn resolve_names(
-    names: Located<Vec<Located<String>>>,
-    challenge: Challenge,
-    dns: Option<&DnsUpdate>,
-    resolver: &mut Resolver,
-) -> Located<Vec<DnsName>> {
-    if !(1..=NAMES_MAX).contains(&names.value.len()) {
-        resolver.reject(
-            names.span,
-            format!("a certificate with {} names", names.value.len()),
-            format!("expected 1 to {NAMES_MAX} names"),
-        );
-    }
-    let mut resolved = Vec::with_capacity(names.value.len());
-    for Located { value, span } in names.value {
-        let name = match DnsName::parse(&value) {
-            Ok(name) => name,
-            Err(invalid) => {
-                resolver.reject(span, invalid.message, invalid.help);
-                continue;
-            }
-        };
-        if name.is_wildcard() && challenge != Challenge::Dns01 {
-            resolver.reject(
-                span,
-                "authorities give out wildcards for the challenge dns-01 only",
-                "add `challenge = \"dns-01\"` and `dns`, or name the hosts one by one",
-            );
-        }
-        if let Some(zone) = dns.and_then(DnsUpdate::zone)
-            && !name.is_within(zone)
-        {
-            resolver.reject(
-                span,
-                format!("`{name}` is not in the zone `{zone}`"),
-                "records can be set in the zone of `dns` only; make another [acme.NAME] for this name",
-            );
-        }
-        if !resolved.contains(&name) {
-            resolved.push(name);
-        }
-    }
-    Located::new(resolved, names.span)
 }
 
 fn resolve_fallback(other: Located<String>, own: &str, resolver: &mut Resolver) -> Option<String> {
@@ -466,86 +371,4 @@ fn resolve_renew(
     }
 }
 
-impl RawOnDemand {
-    fn resolve(self, span: Span, resolver: &mut Resolver) -> Option<OnDemand> {
-        let Some(ask) = self.ask else {
-            resolver.reject(
-                span,
-                "without `ask`, any client could order a certificate for any name",
-                "add `ask = \"http://127.0.0.1:8000/may\"`, a URL that answers 200 to names that are yours",
-            );
-            return None;
-        };
-        let uri = ask.value.parse::<Uri>().ok().filter(|uri| {
-            let scheme = uri
-                .scheme_str()
-                .is_some_and(|it| it == "http" || it == "https");
-            let plain = uri.authority().is_some_and(|it| !it.as_str().contains('@'));
-            scheme && plain && uri.query().is_none()
-        });
-        if uri.is_none() {
-            resolver.reject(
-                ask.span,
-                format!("`{}` cannot be asked", ask.value),
-                "expected a URL without a query such as \"http://127.0.0.1:8000/may\"",
-            );
-        }
-        uri.map(|_| OnDemand {
-            ask: ask.value,
-            limit: self.limit,
-            wait: self.wait,
-            remember: self.remember,
-        })
-    }
-}
-
-/// The URL of a directory.
-#[derive(Debug)]
-struct Directory(String);
-
-impl Textual for Directory {
-    const EXPECTED: &'static str = "\"letsencrypt\", \"letsencrypt-staging\", \"zerossl\", \"google\" \
-        or an https URL";
-
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        if let Some((_, url)) = DIRECTORIES.iter().find(|(name, _)| *name == text) {
-            return Ok(Self((*url).to_owned()));
-        }
-        let https = text.parse::<Uri>().ok().filter(|uri| {
-            uri.scheme_str() == Some("https")
-                && uri.authority().is_some_and(|it| !it.as_str().contains('@'))
-        });
-        if https.is_some() {
-            return Ok(Self(text.to_owned()));
-        }
-        Err(Invalid::new(
-            format!("`{text}` is not the directory of a certificate authority"),
-            format!("expected {}", Self::EXPECTED),
-        ))
-    }
-
-    fn write(&self) -> String {
-        let known = DIRECTORIES.iter().find(|(_, url)| *url == self.0);
-        known.map_or_else(|| self.0.clone(), |(name, _)| (*name).to_owned())
-    }
-}
-
-const DIRECTORIES: [(&str, &str); 4] = [
-    (
-        "letsencrypt",
-        "https://acme-v02.api.letsencrypt.org/directory",
-    ),
-    (
-        "letsencrypt-staging",
-        "https://acme-staging-v02.api.letsencrypt.org/directory",
-    ),
-    ("zerossl", ZEROSSL),
-    ("google", GOOGLE),
-];
-const ZEROSSL: &str = "https://acme.zerossl.com/v2/DV90";
-const GOOGLE: &str = "https://dv.acme-v02.api.pki.goog/directory";
-/// They take no account without an external one.
-const NEED_ACCOUNT: [&str; 2] = [ZEROSSL, GOOGLE];
-/// What the usual authorities put into one certificate.
-const NAMES_MAX: usize = 100;
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 86_400);

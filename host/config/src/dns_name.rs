@@ -1,11 +1,11 @@
-//! Names that certificates are for: `"example.com"`, `"*.example.com"`.
+//! Names in DNS: of servers, zones and keys, and what clients ask for: `"example.com"`, `"*.example.com"`.
 
 use std::fmt;
 
 use crate::error::Invalid;
 use crate::text::Textual;
 
-/// A DNS name of a certificate or a server, or all names one label below one (RFC 6125 §6.4.3).
+/// A name in DNS, or all names one label below one (RFC 6125 §6.4.3).
 /// Lower case, without a dot at the end. `Display` gives what stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnsName(String);
@@ -24,12 +24,6 @@ impl DnsName {
     /// The name without its `*.`.
     pub fn base(&self) -> &str {
         self.0.strip_prefix("*.").unwrap_or(&self.0)
-    }
-
-    /// Whether it is `zone` or a name below it.
-    pub(crate) fn is_within(&self, zone: &DnsName) -> bool {
-        let above = self.base().strip_suffix(zone.as_str());
-        above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
     }
 }
 
@@ -122,23 +116,6 @@ mod tests {
         }
         assert!(DnsName::parse(&"a".repeat(64)).is_err());
         assert!(DnsName::parse(&"a.".repeat(128)).is_err());
-    }
-
-    #[test]
-    fn a_name_is_within_its_zone() {
-        let name = |text: &str| DnsName::parse(text).unwrap();
-        let zone = name("example.org");
-        for inside in [
-            "example.org",
-            "a.example.org",
-            "*.example.org",
-            "*.b.example.org",
-        ] {
-            assert!(name(inside).is_within(&zone), "{inside}");
-        }
-        for outside in ["badexample.org", "example.com", "org"] {
-            assert!(!name(outside).is_within(&zone), "{outside}");
-        }
     }
 
     proptest! {

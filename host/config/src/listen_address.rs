@@ -4,11 +4,8 @@ use std::fmt;
 
 use crate::address::Address;
 use crate::error::Invalid;
-use crate::located::Located;
-use crate::text::{Text, Textual};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use crate::list::OneOrMany;
+use crate::text::Textual;
 
 /// Where a listener listens. `Display` gives what stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,68 +51,4 @@ impl fmt::Display for ListenAddress {
 }
 
 /// One address, or a list of them, each with its place.
-#[derive(Debug)]
-pub(crate) struct Addresses(pub(crate) Vec<Located<ListenAddress>>);
-
-impl<'de> Deserialize<'de> for Addresses {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Located::<OneOrMany>::deserialize(deserializer)?;
-        Ok(Self(match written.value {
-            OneOrMany::One(address) => vec![Located::new(address, written.span)],
-            OneOrMany::Many(addresses) => addresses
-                .into_iter()
-                .map(|address| Located::new(address.value.0, address.span))
-                .collect(),
-        }))
-    }
-}
-
-impl JsonSchema for Addresses {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Addresses".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<Text<ListenAddress>>();
-        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
-    }
-}
-
-enum OneOrMany {
-    One(ListenAddress),
-    Many(Vec<Located<Text<ListenAddress>>>),
-}
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrManyVisitor)
-    }
-}
-
-struct OneOrManyVisitor;
-
-impl<'de> Visitor<'de> for OneOrManyVisitor {
-    type Value = OneOrMany;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, or a list of them", ListenAddress::EXPECTED)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
-        ListenAddress::parse(text)
-            .map(OneOrMany::One)
-            .map_err(Invalid::into_serde)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany, A::Error> {
-        let mut addresses = Vec::new();
-        while let Some(address) = seq.next_element()? {
-            addresses.push(address);
-        }
-        if addresses.is_empty() {
-            let help = format!("expected {}", ListenAddress::EXPECTED);
-            return Err(Invalid::new("the list has no address", help).into_serde());
-        }
-        Ok(OneOrMany::Many(addresses))
-    }
-}
+pub(crate) type Addresses = OneOrMany<ListenAddress, true>;

@@ -21,6 +21,19 @@ pub(crate) trait Textual: Sized {
     fn write(&self) -> String;
 }
 
+/// What stands for itself.
+impl Textual for String {
+    const EXPECTED: &'static str = "a string";
+
+    fn parse(text: &str) -> Result<Self, Invalid> {
+        Ok(text.to_owned())
+    }
+
+    fn write(&self) -> String {
+        self.clone()
+    }
+}
+
 /// Reads a [`Textual`]; for plain fields as `#[serde(with = "Text::<Duration>")]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Text<T>(pub(crate) T);

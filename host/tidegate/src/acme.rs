@@ -1,6 +1,8 @@
 //! Certificates from authorities, as a configuration describes them: from `[acme.NAME]` to what
 //! `tidegate-acme` works with, and from there to what listeners serve.
 
+mod names;
+
 use crate::app::Parts;
 use crate::tls::Tls;
 use crate::watch::Stamp;
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_acme::{
     Acme, Authority, Backoff, Certificate, Challenge, Dns, ExternalAccount, Hook, Key, KeyType,
-    Metrics, Name, Names, OnDemand, Prepared, Renew, Schedule, Secret, Serve, StoreKey, Tokens,
+    Metrics, Name, OnDemand, Prepared, Rate, Renew, Schedule, Secret, Serve, StoreKey, Tokens,
     Update, certdefs,
 };
 use tidegate_capability::secret::Secrets;
@@ -136,6 +138,21 @@ pub fn authorities(config: &Config, secrets: &Secrets) -> Result<Vec<Authority>,
     Ok(authorities)
 }
 
+/// Look whether a start could use the stores of a configuration. Changes nothing.
+///
+/// # Errors
+/// As [`authorities`]; and what is wrong with a store, with positions in the file.
+pub fn check(config: &Config, secrets: &Secrets) -> Result<(), Errors> {
+    let authorities = authorities(config, secrets)?;
+    let wrong = authorities.iter().filter_map(|authority| {
+        let (store, key) = (&authority.store, authority.store_key.as_ref());
+        let error = tidegate_acme::check_store(store, &authority.name, key).err()?;
+        let span = config.acme.get(&*authority.name)?.span;
+        Some(config.error(span, error.to_string()))
+    });
+    Errors::check(wrong.collect())
+}
+
 fn authority(
     config: &Config,
     name: &str,
@@ -174,7 +191,7 @@ fn authority(
         store: section.store.clone(),
         store_key: store_key.transpose()?,
         challenge: challenge(section, secrets).map_err(problem)?,
-        certificates: certificates(config, section)?,
+        certificates: names::all(config, section)?,
         key_type: match section.key_type {
             config::KeyType::Ecdsa => KeyType::EcdsaP256,
             config::KeyType::EcdsaP384 => KeyType::EcdsaP384,
@@ -192,57 +209,18 @@ fn authority(
         order_timeout: section.order_timeout,
         on_demand: section.on_demand.as_ref().map(|on_demand| OnDemand {
             ask: on_demand.ask.clone(),
-            orders: on_demand.limit.count,
-            period: on_demand.limit.period,
+            ask_limit: rate(on_demand.ask_limit),
+            limit: rate(on_demand.limit),
             wait: on_demand.wait,
             remember: on_demand.remember,
         }),
     })
 }
 
-/// The lists of the configuration and those of the folder of definitions.
-fn certificates(config: &Config, section: &config::Acme) -> Result<Vec<Names>, Vec<Error>> {
-    let mut errors = Vec::new();
-    let mut all: Vec<Names> = Vec::new();
-    let mut take = |names: Names, span| {
-        let wildcard = names.iter().find(|name| name.is_wildcard());
-        if let (Some(name), false) = (wildcard, section.challenge == config::Challenge::Dns01) {
-            let text =
-                format!("`{name}`: authorities give out wildcards for the challenge dns-01 only");
-            errors.push(config.error(span, text));
-        }
-        if all.iter().any(|other| other.main() == names.main()) {
-            let text = format!("two certificates with the main name `{}`", names.main());
-            errors.push(config.error(span, text));
-        }
-        all.push(names);
-    };
-    let mut wrong = Vec::new();
-    for list in &section.certificates {
-        match Names::parse(list.value.iter().map(config::DnsName::as_str)) {
-            Ok(names) => take(names, list.span),
-            Err(error) => wrong.push(config.error(list.span, error.to_string())),
-        }
-    }
-    if let Some(folder) = &section.certdefs {
-        match certdefs::read(&folder.value) {
-            Ok(definitions) => definitions
-                .into_iter()
-                .for_each(|names| take(names, folder.span)),
-            Err(mistakes) => {
-                wrong.extend(
-                    mistakes
-                        .iter()
-                        .map(|m| config.error(folder.span, m.to_string())),
-                );
-            }
-        }
-    }
-    errors.extend(wrong);
-    if errors.is_empty() {
-        Ok(all)
-    } else {
-        Err(errors)
+fn rate(rate: config::Rate) -> Rate {
+    Rate {
+        count: rate.count,
+        period: rate.period,
     }
 }
 
@@ -298,13 +276,19 @@ fn secret(secrets: &Secrets, name: &str) -> Vec<u8> {
 /// What the files of definitions look like.
 pub type Definitions = BTreeMap<PathBuf, Option<Stamp>>;
 
-/// What they look like now.
-pub fn definitions(config: &Config) -> Definitions {
-    let entries = folders(config).filter_map(|folder| std::fs::read_dir(folder).ok());
-    let files = entries
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()));
-    files.map(|file| (file.clone(), Stamp::of(&file))).collect()
+/// What they look like now, as far as they could be read.
+pub async fn definitions(config: &Config) -> Definitions {
+    let folders: Vec<PathBuf> = folders(config).collect();
+    let look = move || {
+        let entries = folders
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok());
+        let entries = entries.flat_map(|entries| entries.take(certdefs::FILES_MAX));
+        let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        files.map(|file| (file.clone(), Stamp::of(&file))).collect()
+    };
+    // It fails while the process ends.
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 /// The folders of definitions.

@@ -287,7 +287,7 @@ impl App {
             status,
             listeners,
             stale: false,
-            definitions: acme::definitions(&config),
+            definitions: acme::definitions(&config).await,
             server,
             stop,
             admin_stop,

@@ -80,7 +80,7 @@ impl App {
         });
         let config = Arc::new(Config::load(&self.path, environment)?);
         let state = assemble(&self.parts, &config).await?;
-        let definitions = acme::definitions(&config);
+        let definitions = acme::definitions(&config).await;
         let certificates = acme::prepare(&self.parts, &config).await?;
         let bound = self.listeners.bind(&config)?;
         // From here on nothing fails.
@@ -162,13 +162,13 @@ impl App {
     /// Take over the certificate definitions that changed.
     async fn reload_definitions(&mut self) {
         let config = self.status.config();
-        let mut now = acme::definitions(&config);
+        let mut now = acme::definitions(&config).await;
         if now == self.definitions {
             return;
         }
         for _ in 0..SETTLE_TRIES {
             tokio::time::sleep(SETTLE).await;
-            let before = std::mem::replace(&mut now, acme::definitions(&config));
+            let before = std::mem::replace(&mut now, acme::definitions(&config).await);
             if before == now {
                 break;
             }

@@ -13,8 +13,9 @@ use super::DnsError;
 /// What is read of the program's words, and shown where it fails.
 const OUTPUT_BYTES: usize = 4 * 1024;
 
-/// A program that is called with `add` or `remove`, the record's name and its value, by no shell. It ends
-/// with 0 when the record can be seen by everybody.
+/// A program that is called with `add` or `remove`, the record's name and its value, by no shell, with
+/// `PATH` as its whole environment. It ends with 0 when the record can be seen by everybody. The value may
+/// begin with `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// The program, looked for in `PATH` where it has no slash, and its first arguments.
@@ -36,6 +37,9 @@ impl Hook {
         let child = Command::new(&program)
             .args(arguments)
             .args([verb, record, value])
+            // That of the proxy may hold its secrets.
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -157,6 +161,25 @@ mod tests {
         .run("add", "r", "v")
         .await;
         assert!(matches!(missing, Err(DnsError::Run { .. })));
+    }
+
+    #[tokio::test]
+    async fn it_sees_nothing_of_the_environment_but_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("environment");
+        let hook = shell(&format!("env >{}", file.display()), LONG);
+        hook.run("add", "r", "v").await.unwrap();
+        let environment = std::fs::read_to_string(file).unwrap();
+        let names = environment
+            .lines()
+            .filter_map(|line| line.split('=').next());
+        // The shell sets some of its own.
+        let others = names.filter(|name| !["PATH", "PWD", "OLDPWD", "SHLVL", "_"].contains(name));
+        assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
+        assert!(
+            std::env::vars_os().count() > 5,
+            "there is something to hide"
+        );
     }
 
     #[tokio::test]

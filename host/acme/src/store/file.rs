@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// The most bytes that are read: a chain and a key have a few thousand.
@@ -26,13 +27,23 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// The content, or `None` where there is no such file.
 pub(super) fn read(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let file = match File::open(path) {
+    // A pipe in the place of a file is not waited for.
+    let without_waiting = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    let file = match options.read(true).custom_flags(without_waiting).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is not a file",
+        ));
+    }
     // Room for all of it at once: growing would leave copies behind.
-    let length = file.metadata()?.len();
+    let length = metadata.len();
     if length > BYTES_MAX {
         let problem = format!("it is larger than {BYTES_MAX} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
@@ -70,4 +81,37 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
         .open(path)?;
     file.write_all(content)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn only_files_of_a_bounded_size_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        assert!(read(&path).unwrap().is_none());
+        write(&path, b"content").unwrap();
+        assert_eq!(**read(&path).unwrap().unwrap(), *b"content");
+        let large = File::create(&path).unwrap();
+        large.set_len(BYTES_MAX + 1).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("larger than"));
+        assert!(
+            read(folder.path())
+                .unwrap_err()
+                .to_string()
+                .contains("not a file")
+        );
+        let pipe = folder.path().join("pipe");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&pipe)
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(read(&pipe).unwrap_err().to_string().contains("not a file"));
+    }
 }

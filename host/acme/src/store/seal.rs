@@ -22,7 +22,9 @@ pub struct StoreKey(Secret);
 pub enum SealError {
     #[error("it is encrypted, and there is no key: set `encryption` as it was")]
     Sealed,
-    #[error("it was changed, or encrypted with another key: set `encryption` as it was")]
+    #[error(
+        "it was changed, or encrypted with another key: set `encryption` as it was, or remove the file, and what it held is got anew"
+    )]
     Opaque,
     #[error("the system gives no random numbers")]
     Random,

@@ -14,7 +14,7 @@ use responder::{Served, answer_http};
 use tempfile::TempDir;
 use tidegate_acme::{
     Acme, Authority, Backoff, Challenge, Dns, ExternalAccount, Hook, Key, KeyType, Metrics, Names,
-    OnDemand, Renew, Schedule, Secret, StoreKey, Update,
+    OnDemand, Rate, Renew, Schedule, Secret, StoreKey, Update,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -283,7 +283,10 @@ async fn a_name_that_leads_elsewhere_fails_and_says_so() {
             .then_some(())
     })
     .await;
-    assert!(setup.metric("tidegate_acme_failures", &["a.example.com"]) >= 1.0);
+    until("failures to be counted", async || {
+        (setup.metric("tidegate_acme_failures", &["a.example.com"]) >= 1.0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -329,11 +332,15 @@ async fn on_demand_only_what_is_allowed() {
         return;
     };
     let ask = responder::allow_only("/may?domain=good.example.org").await;
+    let rate = Rate {
+        count: 10,
+        period: 60 * SECOND,
+    };
     let authority = Authority {
         on_demand: Some(OnDemand {
             ask: format!("http://{ask}/may"),
-            orders: 10,
-            period: 60 * SECOND,
+            ask_limit: rate,
+            limit: rate,
             wait: 30 * SECOND,
             remember: 60 * SECOND,
         }),

@@ -145,7 +145,7 @@ fn authorities_are_resolved() {
     assert_eq!(acme.store, Path::new("/var/lib/acme"));
     assert_eq!(acme.encryption.as_deref(), Some("token"));
     assert_eq!(acme.challenge, Challenge::Dns01);
-    assert_eq!(acme.certificates[1].value[0].as_str(), "*.example.org");
+    assert_eq!(acme.certificates[1].value[0].value, "*.Example.org");
     assert_eq!(
         acme.certdefs.as_ref().unwrap().value,
         folder.join("certdefs")

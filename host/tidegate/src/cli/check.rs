@@ -14,7 +14,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
     runtime.block_on(async {
         parts.assemble(&config).await?;
         let secrets = parts.grants.secrets(&config).await?;
-        crate::acme::authorities(&config, &secrets)
+        crate::acme::check(&config, &secrets)
     })?;
     for warning in config.warnings() {
         eprintln!("warning: {warning}\n");
