@@ -315,6 +315,6 @@ impl ResolvesServerCert for ByName {
         let name = hello.server_name().map(str::to_ascii_lowercase);
         let found = name.and_then(|name| self.0.find(&name, fits));
         let found = found.or_else(|| self.0.default(fits))?;
-        Some(found.key().clone())
+        Some(found.key(SystemTime::now()).clone())
     }
 }
