@@ -295,7 +295,10 @@ fn challenge_config(challenges: &Arc<Challenges>) -> Result<Arc<ServerConfig>, S
 fn client(tls: &TlsStream<Plain>) -> Result<Option<ClientCertificate>, Refused> {
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
     let read = chain.first().map(ClientCertificate::read).transpose();
-    let client = read.map_err(|_| Refused::ClientCertificate)?;
+    let client = read.map_err(|unreadable| {
+        tracing::debug!("{unreadable}");
+        Refused::ClientCertificate
+    })?;
     // A session that is resumed gets a new ticket each time, and the engine looks at the certificate only
     // when it begins: without this, it would outlive the certificate for ever.
     let is_over = |client: &ClientCertificate| client.expires < SystemTime::now();
