@@ -74,7 +74,8 @@ impl Tls {
             named,
             certificates,
             challenges: self.challenges.clone(),
-            handshakes: usize::try_from(config.limits.handshakes).unwrap_or(usize::MAX),
+            handshakes: config.limits.handshakes as usize,
+            handshakes_per_address: config.limits.handshakes_per_address as usize,
             client_hello_bytes: usize::try_from(config.limits.client_hello_bytes)
                 .unwrap_or(usize::MAX),
             refuse_unknown_names: tls.unknown_name == config::UnknownName::Refuse,
