@@ -1,11 +1,12 @@
 //! Upstreams of a checked configuration: names are looked up, files of TLS are read.
 
 use crate::app::Parts;
+use crate::certificates::FILE_MAX;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use tidegate_config::{self as config, Config, Error, Span};
+use tidegate_config::{self as config, Config, Error, Span, read_file};
 use tidegate_http::{
     ClientTls, Forward, Peer, PeerAddress, ServerName, Speech, Timeouts, TlsOptions, TlsVersion,
     Upstream,
@@ -124,8 +125,8 @@ fn client_tls(
     tls: &config::UpstreamTls,
 ) -> Result<ClientTls, Error> {
     let read = |path: &Path, span: Span| {
-        let problem = |error| format!("cannot read {}: {error}", path.display());
-        std::fs::read(path).map_err(|error| config.error(span, problem(error)))
+        let read = read_file(path, FILE_MAX);
+        read.map_err(|error| config.error(span, error.to_string()))
     };
     let ca = match &tls.ca {
         Some(ca) => Some(read(&ca.value, ca.span)?),
