@@ -136,7 +136,7 @@ pub fn folders(config: &Config) -> BTreeSet<PathBuf> {
     folders.map(|folder| folder.to_owned()).collect()
 }
 
-fn version(version: config::TlsVersion) -> Version {
+pub(crate) fn version(version: config::TlsVersion) -> Version {
     match version {
         config::TlsVersion::V1_2 => Version::Tls12,
         config::TlsVersion::V1_3 => Version::Tls13,

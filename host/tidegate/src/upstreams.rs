@@ -2,14 +2,14 @@
 
 use crate::app::Parts;
 use crate::certificates::FILE_MAX;
+use crate::tls::version;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tidegate_config::{self as config, Config, Error, Span, read_file};
 use tidegate_http::{
-    ClientTls, Forward, Peer, PeerAddress, ServerName, Speech, Timeouts, TlsOptions, TlsVersion,
-    Upstream,
+    ClientTls, Forward, Peer, PeerAddress, ServerName, Speech, Timeouts, TlsOptions, Upstream,
 };
 use tidegate_listen::proxy_protocol::Version;
 
@@ -144,10 +144,7 @@ fn client_tls(
         certificate: certificate
             .as_ref()
             .map(|(cert, key)| (&cert[..], &key[..])),
-        min_version: match tls.min_version {
-            config::TlsVersion::V1_2 => TlsVersion::V1_2,
-            config::TlsVersion::V1_3 => TlsVersion::V1_3,
-        },
+        min_version: version(tls.min_version),
         http2: upstream.protocol == config::UpstreamProtocol::Http2,
         accept_any_certificate: tls.danger_accept_any_certificate,
     };
