@@ -35,7 +35,9 @@ pub use log::Line;
 pub use message::{Body, Request, Response, get, post, request, streamed, with_header};
 pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use pebble::{Pebble, Settings as PebbleSettings};
-pub use program::{Exit, activated, repository, run, tidegate, tidegate_with, tool};
+pub use program::{
+    Exit, activated, repository, run, tidegate, tidegate_in_time, tidegate_with, tool,
+};
 pub use proxy::Proxy;
 pub use python::python;
 pub use redis::Redis;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use super::wait::DEADLINE;
+
 /// How a program ended, and what it wrote.
 #[derive(Debug)]
 pub struct Exit {
@@ -14,6 +16,21 @@ pub struct Exit {
 /// Runs `tidegate` with these arguments to its end.
 pub fn tidegate(arguments: &[&str]) -> Exit {
     run_blocking(command().args(arguments))
+}
+
+/// As [`tidegate`], for what may hang: it is killed when it takes longer than a test waits, and its exit code is
+/// then 124, as timeout(1) has it.
+pub fn tidegate_in_time(arguments: &[&str]) -> Exit {
+    let command = command();
+    let mut timed = Command::new("timeout");
+    timed.arg(DEADLINE.as_secs().to_string());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => timed.env(name, value),
+            None => timed.env_remove(name),
+        };
+    }
+    run_blocking(timed.arg(command.get_program()).args(arguments))
 }
 
 /// Runs a program to its end, without holding up what this process serves.

@@ -158,8 +158,8 @@ async fn a_page_that_cannot_be_read_is_an_error_at_its_place() {
     std::fs::write(proxy.folder().join("large.html"), vec![b'x'; (1 << 20) + 1]).unwrap();
     for (file, problem) in [
         ("missing.html", "No such file"),
-        ("plugins", "this is not a file"),
-        ("large.html", "a page has at most 1 MiB"),
+        ("plugins", "not a regular file"),
+        ("large.html", "larger than 1MiB"),
     ] {
         let error = proxy.reload_refused(&good.replace("404.html", file)).await;
         // Ten lines are the harness's.

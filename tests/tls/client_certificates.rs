@@ -144,6 +144,33 @@ async fn upstreams_and_the_log_hear_who_it_is() {
     assert_eq!(attributes["tls.client.fingerprint"], fingerprint);
 }
 
+/// What a certificate says is told as a whole or not at all, and never makes a head that upstreams refuse.
+#[tokio::test]
+async fn what_is_too_long_to_be_told_lets_nobody_in() {
+    let (server, clients) = (Authority::new(), Authority::named("clients"));
+    let proxy = start(&server, &clients, false, "").await;
+    let nobody = TlsClient::new(&server, "a.example");
+    let with = |name: usize, alternatives: usize| {
+        let name = "n".repeat(name);
+        let issued = clients.issue_client_with(&name, |params| {
+            let alternative = "a".repeat(alternatives).try_into().unwrap();
+            params.subject_alt_names = vec![SanType::DnsName(alternative)];
+        });
+        nobody.clone().showing(&issued)
+    };
+    // With `CN=` and `DNS:` 4 KiB each.
+    let headers = echo(&with(4093, 4092), &proxy, &[]).await;
+    for field in ["x-client-cert-subject", "x-client-cert-san"] {
+        assert_eq!(headers[field][0].as_str().unwrap().len(), 4096, "{field}");
+    }
+    for (name, alternatives) in [(4094, 1), (1, 4093), (60_000, 1)] {
+        assert!(request(&with(name, alternatives), &proxy).await.is_err());
+    }
+    proxy
+        .metric_becomes(&refused("client-certificate"), 3.0)
+        .await;
+}
+
 #[tokio::test]
 async fn nobody_can_say_it_themselves() {
     let (server, clients) = (Authority::new(), Authority::named("clients"));

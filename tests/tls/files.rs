@@ -1,11 +1,14 @@
 //! Certificates whose files change.
 
+use std::path::Path;
+use std::process::Command;
+
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::{ONE, listener, proxy};
-use crate::harness::{Authority, Issued, Proxy, TlsClient, tidegate, until};
+use crate::harness::{Authority, Issued, Proxy, TlsClient, tidegate, tidegate_in_time, until};
 
 const NAMES: [&str; 1] = ["a.example"];
 
@@ -216,4 +219,93 @@ async fn a_check_finds_files_that_are_wrong_and_says_where() {
         assert!(exit.stderr.contains(problem), "{keys}: {}", exit.stderr);
         assert!(exit.stderr.contains("tidegate.toml:"), "{}", exit.stderr);
     }
+}
+
+/// Writes what to read would never end, or fill the memory: `pipe`, that nobody writes to, and `huge`.
+fn write_traps(folder: &Path) {
+    let made = Command::new("mkfifo").arg(folder.join("pipe")).status();
+    assert!(made.unwrap().success());
+    let huge = std::fs::File::create(folder.join("huge")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+}
+
+/// What a configuration may name, with `FILE` for the file.
+const PLACES: [&str; 5] = [
+    "certificates = [{ cert = \"FILE\", key = \"a.key\" }]",
+    "certificates = [{ cert = \"a.pem\", key = \"FILE\" }]",
+    "certificates = [{ cert = \"a.pem\", key = \"a.key\" }]\nclient_certificates = { ca = \"FILE\" }",
+    "certificates = [{ cert = \"a.pem\", key = \"a.key\" }]
+[upstream.b]
+peers = [\"127.0.0.1:1\"]
+tls = { ca = \"FILE\" }",
+    "certificates = [{ cert = \"a.pem\", key = \"a.key\" }]
+[upstream.b]
+peers = [\"127.0.0.1:1\"]
+tls = { certificate = { cert = \"FILE\", key = \"a.key\" } }",
+];
+
+/// Names of traps and what is said of them.
+const TRAPS: [(&str, &str); 2] = [("pipe", "not a regular file"), ("huge", "larger than 1MiB")];
+
+#[test]
+fn neither_a_check_nor_a_start_waits_for_a_pipe_or_reads_without_end() {
+    let folder = TempDir::new().unwrap();
+    Authority::new().issue(&NAMES).write(folder.path(), "a");
+    write_traps(folder.path());
+    let path = folder.path().join("tidegate.toml");
+    for keys in PLACES {
+        for (file, problem) in TRAPS {
+            let off = "[admin]\naddress = \"off\"\n";
+            let config = off.to_owned() + &listener(&keys.replace("FILE", file));
+            std::fs::write(&path, config).unwrap();
+            for verb in ["check", "run"] {
+                let exit = tidegate_in_time(&[verb, "--config", path.to_str().unwrap()]);
+                assert_eq!(exit.status.code(), Some(1), "{verb} {keys} {file}");
+                let said = exit.stderr;
+                assert!(said.contains(file) && said.contains(problem), "{said}");
+                assert!(said.contains("tidegate.toml:"), "{said}");
+            }
+        }
+    }
+    for (file, problem) in [("pipe", "not a regular file"), ("huge", "larger than")] {
+        let file = folder.path().join(file);
+        let exit = tidegate_in_time(&["check", "--config", file.to_str().unwrap()]);
+        assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+        assert!(exit.stderr.contains(problem), "{exit:?}");
+    }
+}
+
+#[tokio::test]
+async fn nor_does_a_proxy_that_runs() {
+    let authority = Authority::new();
+    let mut proxy = proxy(&authority, "").await;
+    let client = client(&authority);
+    let old = seen(&client, &proxy).await;
+    write_traps(proxy.folder());
+    for keys in PLACES {
+        for (file, problem) in TRAPS {
+            let config = listener(&keys.replace("FILE", file));
+            let error = proxy.reload_refused(&config).await;
+            assert!(error.contains(file) && error.contains(problem), "{error}");
+        }
+    }
+    // One that was a file becomes a trap.
+    for (count, (file, problem)) in TRAPS.into_iter().enumerate() {
+        let folder = proxy.folder();
+        std::fs::rename(folder.join(file), folder.join("a.pem")).unwrap();
+        let message = "the certificate cannot be replaced";
+        proxy.has_logged(message, count + 1).await;
+        let line = proxy.log_line("an error", |line| line.says(message)).await;
+        let error = line.field("error").unwrap();
+        assert!(
+            error.contains("a.pem") && error.contains(problem),
+            "{error}"
+        );
+        assert_eq!(seen(&client, &proxy).await, old);
+    }
+    let new = authority.issue(&NAMES);
+    new.write(proxy.folder(), "a");
+    becomes(&client, &proxy, &new).await;
+    proxy.signal("-TERM");
+    assert!(proxy.wait().await.success());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{ONE, proxy, refused};
 use crate::harness::{Authority, ECHO, Proxy, TlsClient, soon, until};
@@ -39,6 +39,23 @@ async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     // A reset is an end too.
     let _ = soon("the end of the connection", stream.read_to_end(&mut all)).await;
     all
+}
+
+/// A client that says what it wants, and then nothing more.
+async fn stopped(proxy: &Proxy, hello: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+    stream.write_all(hello).await.unwrap();
+    stream
+}
+
+/// A connection from this address.
+async fn from(address: &str, proxy: &Proxy) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(format!("{address}:0").parse().unwrap())
+        .unwrap();
+    let connected = socket.connect(proxy.address().parse().unwrap()).await;
+    connected.unwrap()
 }
 
 async fn with_limits(authority: &Authority, limits: &str) -> Proxy {
@@ -129,8 +146,7 @@ async fn a_handshake_has_a_deadline_as_a_whole() {
     let mut silent = TcpStream::connect(proxy.address()).await.unwrap();
     let mut half = TcpStream::connect(proxy.address()).await.unwrap();
     half.write_all(&hello[..20]).await.unwrap();
-    let mut stopped = TcpStream::connect(proxy.address()).await.unwrap();
-    stopped.write_all(&hello).await.unwrap();
+    let mut stopped = stopped(&proxy, &hello).await;
     let mut dribbling = TcpStream::connect(proxy.address()).await.unwrap();
     let dribble = async {
         for byte in &hello {
@@ -163,10 +179,11 @@ async fn handshakes_at_once_are_capped_and_connections_after_them_are_not() {
         let done = "tidegate_tls_handshakes_total";
         proxy.metric_becomes(done, f64::from(count)).await;
     }
+    let hello = hello(&client).await;
     let mut waiting = Vec::new();
     until("the cap to be reached", async || {
         // The place of the last handshake may not be free yet; then this one is refused, and the next is not.
-        waiting.push(TcpStream::connect(proxy.address()).await.unwrap());
+        waiting.push(stopped(&proxy, &hello).await);
         let tried = client.connect(proxy.address()).await;
         tried.is_err().then_some(())
     })
@@ -177,6 +194,61 @@ async fn handshakes_at_once_are_capped_and_connections_after_them_are_not() {
         client.connect(proxy.address()).await.ok()
     })
     .await;
+}
+
+/// Who says nothing, or not all of it, takes no place among the handshakes.
+#[tokio::test]
+async fn the_silent_do_not_keep_others_from_a_handshake() {
+    let authority = Authority::new();
+    let proxy = with_limits(
+        &authority,
+        "handshakes = 1\nhandshakes_per_address = 1\nhandshake_timeout = \"1m\"",
+    )
+    .await;
+    let client = TlsClient::new(&authority, "a.example");
+    let hello = hello(&client).await;
+    let mut silent = Vec::new();
+    for count in 0..40 {
+        silent.push(stopped(&proxy, &hello[..count]).await);
+    }
+    proxy.metric_becomes("tidegate_connections", 40.0).await;
+    client.connect(proxy.address()).await.unwrap();
+    for reason in ["handshakes", "handshakes-per-address"] {
+        assert_eq!(proxy.metric(&refused(reason)).await, 0.0, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_a_share_of_the_handshakes() {
+    let authority = Authority::new();
+    let proxy = with_limits(
+        &authority,
+        "handshakes = 100\nhandshakes_per_address = 2\nhandshake_timeout = \"1m\"",
+    )
+    .await;
+    let client = TlsClient::new(&authority, "a.example");
+    let hello = hello(&client).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(stopped(&proxy, &hello).await);
+        // An answer: the place is taken.
+        let mut first = [0];
+        soon("an answer", held.last_mut().unwrap().read_exact(&mut first))
+            .await
+            .unwrap();
+    }
+    assert!(client.connect(proxy.address()).await.is_err());
+    proxy
+        .metric_becomes(&refused("handshakes-per-address"), 1.0)
+        .await;
+    let other = from("127.0.0.2", &proxy).await;
+    client.shake(other).await.unwrap();
+    drop(held);
+    until("the share to be free again", async || {
+        client.connect(proxy.address()).await.ok()
+    })
+    .await;
+    assert_eq!(proxy.metric(&refused("handshakes")).await, 0.0);
 }
 
 /// A client that stops in the middle of things holds nothing up.

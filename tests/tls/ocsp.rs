@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -97,4 +98,51 @@ async fn a_response_is_sent_and_read_again_when_it_changes() {
         stapled(&proxy).await.then_some(())
     })
     .await;
+}
+
+/// The response, good until so many seconds from now: openssl knows minutes only. Nobody checks the signature here.
+async fn shortened(folder: &Path, file: &str, seconds: u64) {
+    let mut date = Command::new("date");
+    date.args(["-u", "+%Y%m%d%H%M%SZ", "-d", &format!("{seconds} seconds")]);
+    let until = run(date).await.stdout;
+    let mut response = std::fs::read(folder.join(file)).unwrap();
+    // `nextUpdate [0] EXPLICIT GeneralizedTime` (RFC 6960 §4.2.1).
+    let head = [0xa0, 17, 0x18, 15];
+    let place = response.windows(4).position(|bytes| bytes == head).unwrap();
+    response[place + 4..place + 19].copy_from_slice(until.trim().as_bytes());
+    std::fs::write(folder.join("new.ocsp"), response).unwrap();
+    std::fs::rename(folder.join("new.ocsp"), folder.join(file)).unwrap();
+}
+
+#[tokio::test]
+async fn a_response_that_becomes_too_old_is_not_sent_any_more() {
+    if tool("openssl").is_none() {
+        return;
+    }
+    let authority = Authority::new();
+    let folder = TempDir::new().unwrap();
+    authority.issue(&["a.example"]).write(folder.path(), "a");
+    let proxy = Proxy::start_in(folder, &listener(KEYS)).await;
+    let folder = proxy.folder();
+    respond(folder, &authority, "a", "a.ocsp", "V").await;
+    let mut seconds = 2;
+    until("a response to be sent that is about to end", async || {
+        // Longer each time: a busy machine may see it only when it is over.
+        seconds += 2;
+        shortened(folder, "a.ocsp", seconds).await;
+        let end = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            match (stapled(&proxy).await, Instant::now() < end) {
+                (true, true) => return Some(()),
+                (_, false) => return None,
+                (false, true) => {}
+            }
+        }
+    })
+    .await;
+    until("it to be too old", async || {
+        (!stapled(&proxy).await).then_some(())
+    })
+    .await;
+    proxy.has_logged("the OCSP response is too old", 1).await;
 }

@@ -8,11 +8,15 @@ use crate::environment;
 use crate::error::{Error, Errors};
 use crate::explain;
 use crate::file::File;
+use crate::read::read_file;
 use crate::resolve;
 use crate::{
     Acme, Admin, ErrorPages, Kv, Limits, Listener, Log, Maintenance, Plugins, Redis, Route, Secret,
     Server, Source, Span, Upstream,
 };
+
+/// The most bytes of the file: room for a hundred thousand routes.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// A configuration in which everything holds that this crate can know.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,12 +66,12 @@ impl Config {
         path: &Path,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Errors> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::without_place(
-                &path.display().to_string(),
-                format!("cannot read the configuration: {error}"),
-            )
-        })?;
+        let wrong = |problem: String| {
+            let file = path.display().to_string();
+            Error::without_place(&file, format!("cannot read the configuration: {problem}"))
+        };
+        let bytes = read_file(path, BYTES_MAX).map_err(|error| wrong(error.problem.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
         Self::parse(Source::new(path, text), env)
     }
 

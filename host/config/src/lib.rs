@@ -84,12 +84,13 @@ mod size;
 mod text;
 mod whole;
 
-// Where something stands, and what is wrong with it.
+// Files, where something stands in one, and what is wrong with it.
 mod error;
 mod explain;
 mod located;
 mod names;
 mod nearest;
+mod read;
 mod source;
 
 pub use account::Account;
@@ -122,6 +123,7 @@ pub use plugin::{Cache, PluginSettings, Plugins, Sha256};
 pub use plugin_config::PluginConfig;
 pub use proxy_protocol::{ProxyHeader, ProxyProtocol, ProxyVersion};
 pub use rate::Rate;
+pub use read::{ReadError, ReadProblem, read_file};
 pub use redis::Redis;
 pub use reference::{reference, schema};
 pub use route::{PluginUse, Route};

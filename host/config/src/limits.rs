@@ -60,10 +60,14 @@ pub struct Limits {
     /// Time for all that comes before the first request: PROXY protocol header and TLS handshake together.
     #[serde(with = "Text::<Duration>")]
     pub handshake_timeout: Duration,
-    /// TLS handshakes under way at once on each listener. Further connections are closed. More than
-    /// `connections_per_address`, or one client could keep all others out.
+    /// TLS handshakes under way at once on each listener: from the moment that the whole ClientHello is there. Further
+    /// connections are closed.
     #[serde(with = "Whole::<1>")]
     pub handshakes: u32,
+    /// TLS handshakes under way at once from one client address. Fewer than `handshakes`, or one client could keep all
+    /// others out.
+    #[serde(with = "Whole::<1>")]
+    pub handshakes_per_address: u32,
     /// Size of a TLS ClientHello.
     #[serde(with = "Size::<KIB, { 64 * KIB }>")]
     pub client_hello_bytes: u64,
@@ -90,7 +94,8 @@ impl Default for Limits {
             h2_resets: 128,
             h2_control_frames: 1000,
             handshake_timeout: Duration::from_secs(10),
-            handshakes: 4000,
+            handshakes: 2000,
+            handshakes_per_address: 500,
             client_hello_bytes: 16 * KIB,
             tunnel_idle_timeout: Duration::from_secs(24 * 3600),
         }

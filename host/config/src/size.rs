@@ -103,7 +103,7 @@ fn parse(text: &str) -> Result<u64, Invalid> {
 }
 
 /// In the largest unit that leaves no rest.
-fn write(bytes: u64) -> String {
+pub(crate) fn write(bytes: u64) -> String {
     UNITS
         .iter()
         .find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit))

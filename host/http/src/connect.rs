@@ -13,7 +13,7 @@ mod unverified;
 pub(crate) use dial::Dial;
 pub use error::ConnectError;
 pub(crate) use kept::{Kept, Lent};
-pub use tls::{ClientTls, TlsError, TlsOptions, TlsVersion};
+pub use tls::{ClientTls, TlsError, TlsOptions};
 
 use crate::peer::PeerAddress;
 use rustls_pki_types::ServerName;

@@ -4,6 +4,7 @@ use crate::Metrics;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
+use std::net::IpAddr;
 use tidegate_chain::Value;
 use tidegate_listen::tls::{Acceptor, Forward, Refused, TlsFacts};
 use tidegate_listen::{Plain, Stream};
@@ -23,16 +24,17 @@ const FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerpri
 /// there is one.
 pub(crate) type ClientFields = Vec<(HeaderName, Option<HeaderValue>)>;
 
-/// Shake hands until the deadline, and count how it ends.
+/// Shake hands with this client until the deadline, and count how it ends.
 pub(crate) async fn run(
     plain: Plain,
+    client: Option<IpAddr>,
     acceptor: &Acceptor,
     deadline: Instant,
     listener: &str,
     metrics: &Metrics,
 ) -> Option<(Stream, TlsFacts)> {
     // Boxed: what a handshake needs is given back, while its connection goes on.
-    let shaken = timeout_at(deadline, Box::pin(acceptor.accept(plain))).await;
+    let shaken = timeout_at(deadline, Box::pin(acceptor.accept(plain, client))).await;
     match shaken.unwrap_or(Err(Refused::Timeout)) {
         Ok((stream, facts)) => {
             metrics.handshake(listener, facts.version, facts.resumed);
@@ -52,6 +54,7 @@ pub(crate) async fn run(
 fn reason(refused: Refused) -> Option<&'static str> {
     Some(match refused {
         Refused::Handshakes => "handshakes",
+        Refused::HandshakesPerAddress => "handshakes-per-address",
         Refused::Timeout => "handshake-timeout",
         Refused::ClientHello => "client-hello",
         Refused::Plaintext => "plaintext",

@@ -58,7 +58,6 @@ pub use attribute_metrics::AttributeMetrics;
 pub use client::ClientAddress;
 pub use connect::{
     ClientTls, ConnectError, Connected, Connector, Plain, ProxiedFor, TlsError, TlsOptions,
-    TlsVersion,
 };
 pub use context::{Connection, Context};
 pub use error_pages::{ErrorPages, Page};

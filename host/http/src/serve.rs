@@ -113,7 +113,7 @@ where
             slot,
         } = connection;
         let shaken = tokio::select! {
-            shaken = self.shake_hands(&listener, stream, deadline) => shaken,
+            shaken = self.shake_hands(&listener, stream, client, deadline) => shaken,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Some((mut stream, tls)) = shaken else {
@@ -212,6 +212,7 @@ where
         &self,
         listener: &str,
         plain: Plain,
+        client: Option<SocketAddr>,
         deadline: Instant,
     ) -> Option<(Stream, Option<TlsFacts>)> {
         let acceptor = {
@@ -222,7 +223,9 @@ where
         let Some(acceptor) = acceptor else {
             return Some((Stream::Plain(plain), None));
         };
-        let shaken = handshake::run(plain, &acceptor, deadline, listener, &self.metrics).await;
+        let client = client.map(|client| client.ip());
+        let shaken =
+            handshake::run(plain, client, &acceptor, deadline, listener, &self.metrics).await;
         shaken.map(|(stream, facts)| (stream, Some(facts)))
     }
 

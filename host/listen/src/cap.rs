@@ -1,11 +1,11 @@
-//! How many connections a listener holds, in all and from one address.
+//! How many connections a listener holds, or handshakes, in all and from one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Caps of one listener. Counted when a connection begins and when it ends, never on a request.
+/// Caps of one listener. Counted when a connection or its handshake begins and when it ends, never on a request.
 #[derive(Debug, Clone)]
 pub struct Caps(Arc<Inner>);
 

@@ -71,6 +71,14 @@ impl Plain {
         }
     }
 
+    /// Wait until there is something to read, or the end.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Plain::Tcp(stream) => stream.readable().await,
+            Plain::Unix(stream) => stream.readable().await,
+        }
+    }
+
     /// Write what fits without waiting.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {

@@ -1,74 +1,61 @@
 //! Certificates in files: read when a configuration first names them, and again whenever they change. What
 //! does not fit together never replaces what did.
 
+mod expiry;
+mod files;
+mod watched;
+
+use self::expiry::Expiry;
+use self::files::{Files, read_authorities};
+use self::watched::{Look, Watched};
 use crate::watch::Stamp;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Opts, Registry};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
-use tidegate_config::{CertificateFiles, Config, Error};
+use std::time::SystemTime;
+use tidegate_config::{CertificateFiles, Config, Error, read_file};
 use tidegate_listen::tls::{Certificate, Certificates};
 
-/// The most bytes of a file with certificates, a key, or a response.
-const FILE_MAX: u64 = 1 << 20;
+pub(crate) use self::files::FILE_MAX;
 
 /// All certificates of the process, and those who vouch for clients.
 pub struct Store {
-    kept: Arc<Mutex<Kept>>,
+    /// Locked while files are read: only by threads that may block.
+    read: Mutex<FromFiles>,
+    served: Arc<Mutex<Served>>,
     loads: IntCounterVec,
 }
 
+/// What was read from files.
 #[derive(Default)]
-struct Kept {
-    /// What listeners serve from files, by those files. Listeners alone hold it.
+struct FromFiles {
     places: Vec<Place>,
-    /// What authorities gave, by their names in the configuration.
-    issued: BTreeMap<String, Arc<Certificates>>,
     /// Who vouches for clients, by file.
     authorities: HashMap<PathBuf, Watched<Vec<CertificateDer<'static>>>>,
 }
 
+/// What a listener serves from files, by those files. Listeners alone hold it.
 struct Place {
     files: Vec<Files>,
     served: Weak<Certificates>,
     certificates: Vec<Watched<Certificate>>,
 }
 
-/// The files of one certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Files {
-    cert: PathBuf,
-    key: PathBuf,
-    ocsp: Option<PathBuf>,
-}
-
-/// What was read, and what the files looked like then.
-struct Watched<T> {
-    value: T,
-    stamps: Vec<Option<Stamp>>,
-    /// What the files looked like when they were last found wrong, and whether that was said.
-    wrong: Option<(Vec<Option<Stamp>>, bool)>,
-}
-
-/// What came of looking again.
-enum Look<T> {
-    Same,
-    New(T),
-    /// To be said: it was the same already when it was last looked at.
-    Wrong(String),
+/// All that is served. Locked for moments only, so that metrics do not wait for files.
+#[derive(Default)]
+struct Served {
+    /// From files.
+    places: Vec<Weak<Certificates>>,
+    /// What authorities gave, by their names in the configuration.
+    issued: BTreeMap<String, Arc<Certificates>>,
 }
 
 impl Store {
     /// Nothing yet; its metrics go to `registry`.
     pub fn new(registry: &Registry) -> Result<Store, prometheus::Error> {
-        let kept = Arc::<Mutex<Kept>>::default();
+        let served = Arc::<Mutex<Served>>::default();
         let loads = IntCounterVec::new(
             Opts::new(
                 "tidegate_certificate_loads_total",
@@ -82,15 +69,19 @@ impl Store {
             }
         }
         registry.register(Box::new(loads.clone()))?;
-        registry.register(Box::new(Expiry::new(kept.clone())?))?;
-        Ok(Store { kept, loads })
+        registry.register(Box::new(Expiry::new(served.clone())?))?;
+        Ok(Store {
+            read: Mutex::default(),
+            served,
+            loads,
+        })
     }
 
     /// What an authority of the configuration has given. It is put in by whoever asks that authority, and
     /// stays over reloads.
     pub fn issued(&self, name: &str) -> Arc<Certificates> {
-        let mut kept = lock(&self.kept);
-        kept.issued.entry(name.to_owned()).or_default().clone()
+        let mut served = lock(&self.served);
+        served.issued.entry(name.to_owned()).or_default().clone()
     }
 
     /// The certificates of these files: those that are served already, or new ones.
@@ -104,7 +95,7 @@ impl Store {
     ) -> Result<Arc<Certificates>, Vec<Error>> {
         let files: Vec<Files> = written.iter().map(Files::of).collect();
         let served = |place: &Place| place.served.upgrade().filter(|_| place.files == files);
-        if let Some(served) = lock(&self.kept).places.iter().find_map(served) {
+        if let Some(served) = lock(&self.read).places.iter().find_map(served) {
             return Ok(served);
         }
         let certificates = Arc::new(Certificates::new());
@@ -123,13 +114,15 @@ impl Store {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let mut kept = lock(&self.kept);
-        kept.places.retain(|place| place.served.strong_count() > 0);
-        kept.places.push(Place {
+        self.forget_what_nobody_serves();
+        lock(&self.read).places.push(Place {
             files,
             served: Arc::downgrade(&certificates),
             certificates: watched,
         });
+        lock(&self.served)
+            .places
+            .push(Arc::downgrade(&certificates));
         Ok(certificates)
     }
 
@@ -138,42 +131,43 @@ impl Store {
     /// # Errors
     /// It cannot be read, or has none.
     pub fn authorities(&self, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-        let mut kept = lock(&self.kept);
-        if let Some(known) = kept.authorities.get(path) {
+        let mut before = lock(&self.read);
+        if let Some(known) = before.authorities.get(path) {
             return Ok(known.value.clone());
         }
         let stamps = vec![Stamp::of(path)];
         let read = read_authorities(path)?;
         let watched = Watched::new(read.clone(), stamps);
-        kept.authorities.insert(path.to_owned(), watched);
+        before.authorities.insert(path.to_owned(), watched);
         Ok(read)
     }
 
-    /// What the files look like now.
-    pub fn stamps(&self) -> Vec<Option<Stamp>> {
-        let kept = lock(&self.kept);
-        let certificates = kept.places.iter().flat_map(|place| &place.files);
-        let mut stamps: Vec<_> = certificates.flat_map(Files::stamps).collect();
-        stamps.extend(kept.authorities.keys().map(|path| Stamp::of(path)));
-        stamps
-    }
-
-    /// Whether a file looks other than when it was read.
-    pub fn have_changed(&self) -> bool {
-        let kept = lock(&self.kept);
-        let mut authorities = kept.authorities.iter();
-        kept.places.iter().any(|place| {
-            let mut files = place.files.iter().zip(&place.certificates);
-            files.any(|(files, watched)| files.stamps() != watched.stamps)
-        }) || authorities.any(|(path, watched)| watched.stamps != [Stamp::of(path)])
+    /// What all files look like, if one of them looks other than when it was read. Asks the file system, as all that
+    /// follows.
+    pub fn changed(&self) -> Option<Vec<Option<Stamp>>> {
+        let read = lock(&self.read);
+        let (mut all, mut is_changed) = (Vec::new(), false);
+        for place in &read.places {
+            for (files, watched) in place.files.iter().zip(&place.certificates) {
+                let stamps = files.stamps();
+                is_changed |= stamps != watched.stamps;
+                all.extend(stamps);
+            }
+        }
+        for (path, watched) in &read.authorities {
+            let stamp = Stamp::of(path);
+            is_changed |= watched.stamps != [stamp.clone()];
+            all.push(stamp);
+        }
+        is_changed.then_some(all)
     }
 
     /// Look at all files again, and serve what is new. Says whether authorities for clients changed: what
     /// was made with them is to be made anew.
     pub fn refresh(&self) -> bool {
-        let mut kept = lock(&self.kept);
-        kept.places.retain(|place| place.served.strong_count() > 0);
-        for place in &mut kept.places {
+        self.forget_what_nobody_serves();
+        let mut read = lock(&self.read);
+        for place in &mut read.places {
             let Some(served) = place.served.upgrade() else {
                 continue;
             };
@@ -182,13 +176,13 @@ impl Store {
             }
         }
         let mut changed = false;
-        for (path, watched) in &mut kept.authorities {
+        for (path, watched) in &mut read.authorities {
             match watched.look(|| vec![Stamp::of(path)], || read_authorities(path)) {
                 Look::Same => {}
-                Look::New(read) => {
+                Look::New(authorities) => {
                     self.count("authority", true);
-                    changed |= read != watched.value;
-                    watched.value = read;
+                    changed |= authorities != watched.value;
+                    watched.value = authorities;
                 }
                 Look::Wrong(problem) => {
                     self.count("authority", false);
@@ -197,6 +191,13 @@ impl Store {
             }
         }
         changed
+    }
+
+    fn forget_what_nobody_serves(&self) {
+        let is_served = |served: &Weak<Certificates>| served.strong_count() > 0;
+        let mut read = lock(&self.read);
+        read.places.retain(|place| is_served(&place.served));
+        lock(&self.served).places.retain(is_served);
     }
 
     fn refresh_certificate(
@@ -237,7 +238,8 @@ impl Store {
         let Some(path) = &files.ocsp else {
             return certificate;
         };
-        let response = read(path).and_then(|response| {
+        let response = read_file(path, FILE_MAX).map_err(|error| error.to_string());
+        let response = response.and_then(|response| {
             let stapled = certificate.with_ocsp(&response);
             stapled.map_err(|error| error.to_string())
         });
@@ -254,148 +256,15 @@ impl Store {
     }
 }
 
-impl<T> Watched<T> {
-    fn new(value: T, stamps: Vec<Option<Stamp>>) -> Watched<T> {
-        Watched {
-            value,
-            stamps,
-            wrong: None,
-        }
+impl Served {
+    fn certificates(&self) -> Vec<Certificate> {
+        let places = self.places.iter().filter_map(Weak::upgrade);
+        let all = places.chain(self.issued.values().cloned());
+        all.flat_map(|place| place.all()).collect()
     }
-
-    /// Read again what looks new. A certificate and its key are seldom written at the same moment, so that they
-    /// do not fit together is said only when they are still the same at the next look.
-    fn look(
-        &mut self,
-        stamps: impl Fn() -> Vec<Option<Stamp>>,
-        read: impl Fn() -> Result<T, String>,
-    ) -> Look<T> {
-        let now = stamps();
-        if now == self.stamps {
-            self.wrong = None;
-            return Look::Same;
-        }
-        let before = self.wrong.take().filter(|(wrong, _)| *wrong == now);
-        if let Some((_, true)) = before {
-            self.wrong = before;
-            return Look::Same;
-        }
-        match read() {
-            Ok(value) => {
-                self.stamps = now;
-                Look::New(value)
-            }
-            Err(problem) => {
-                let again = before.is_some();
-                self.wrong = Some((now, again));
-                if again {
-                    Look::Wrong(problem)
-                } else {
-                    Look::Same
-                }
-            }
-        }
-    }
-}
-
-impl Files {
-    fn of(written: &CertificateFiles) -> Files {
-        Files {
-            cert: written.cert.clone(),
-            key: written.key.clone(),
-            ocsp: written.ocsp.clone(),
-        }
-    }
-
-    fn stamps(&self) -> Vec<Option<Stamp>> {
-        let files = [Some(&self.cert), Some(&self.key), self.ocsp.as_ref()];
-        files.into_iter().flatten().map(|f| Stamp::of(f)).collect()
-    }
-
-    fn source(&self) -> String {
-        self.cert.display().to_string()
-    }
-
-    fn load(&self) -> Result<Certificate, String> {
-        let (cert, key) = (read(&self.cert)?, read(&self.key)?);
-        Certificate::from_pem(&cert, &key).map_err(|error| {
-            let (cert, key) = (self.cert.display(), self.key.display());
-            format!("{cert} with {key}: {error}")
-        })
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let problem = |problem: String| format!("{}: {problem}", path.display());
-    let file = File::open(path).map_err(|error| problem(error.to_string()))?;
-    let mut bytes = Vec::new();
-    let read = file.take(FILE_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| problem(error.to_string()))?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(problem("larger than 1 MiB".to_owned()));
-    }
-    Ok(bytes)
-}
-
-fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = read(path)?;
-    let all = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let all = all.map_err(|error| format!("{}: {error}", path.display()))?;
-    if all.is_empty() {
-        return Err(format!("{}: there is no certificate in it", path.display()));
-    }
-    Ok(all)
 }
 
 /// Poisoned by nothing that leaves it half changed.
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Until when certificates are valid, looked up when somebody asks.
-struct Expiry {
-    kept: Arc<Mutex<Kept>>,
-    gauge: GaugeVec,
-}
-
-impl Expiry {
-    fn new(kept: Arc<Mutex<Kept>>) -> Result<Expiry, prometheus::Error> {
-        let options = Opts::new(
-            "tidegate_certificate_expiry_seconds",
-            "When the certificate is not valid any more, in seconds since 1970, by its first name; of several, the first to expire.",
-        );
-        let gauge = GaugeVec::new(options, &["name"])?;
-        Ok(Expiry { kept, gauge })
-    }
-}
-
-impl Collector for Expiry {
-    fn desc(&self) -> Vec<&Desc> {
-        self.gauge.desc()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let all: Vec<Certificate> = {
-            let kept = lock(&self.kept);
-            let places = kept
-                .places
-                .iter()
-                .filter_map(|place| place.served.upgrade());
-            let issued = kept.issued.values().cloned();
-            places.chain(issued).flat_map(|place| place.all()).collect()
-        };
-        let mut first: BTreeMap<&str, f64> = BTreeMap::new();
-        for certificate in &all {
-            let name = certificate.names().first().map_or("", |name| name);
-            let expires = certificate.expires().duration_since(UNIX_EPOCH);
-            let expires = expires.map_or(0.0, |since| since.as_secs_f64());
-            let known = first.entry(name).or_insert(expires);
-            *known = known.min(expires);
-        }
-        self.gauge.reset();
-        for (name, expires) in first {
-            self.gauge.with_label_values(&[name]).set(expires);
-        }
-        self.gauge.collect()
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

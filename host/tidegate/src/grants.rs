@@ -1,6 +1,7 @@
 //! From what the configuration allows to what plugins hold in hand: stores, secrets, connections. What
 //! did not change is kept over a reload, with its content, so that plugins keep their instances too.
 
+use crate::certificates::FILE_MAX;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tidegate_capability::redis::{self, Connection, Password};
 use tidegate_capability::secret::{self, Secrets, Source};
 use tidegate_config::{
     self as config, Allow, Config, Error, Errors, HttpGrant, Kv, LimiterGrant, PeerAddress,
-    PluginSettings, SecretSource, Span,
+    PluginSettings, SecretSource, Span, read_file,
 };
 use tidegate_wasm::{Capabilities, Folder};
 
@@ -374,8 +375,7 @@ fn http_grant(grant: &HttpGrant, config: &Config) -> Result<Grant, Error> {
     let Some(file) = &grant.ca else {
         return Ok(parsed);
     };
-    let pem = std::fs::read(file)
-        .map_err(|error| problem(format!("cannot read {}: {error}", file.display())))?;
+    let pem = read_file(file, FILE_MAX).map_err(|error| problem(error.to_string()))?;
     parsed
         .with_ca(&pem)
         .map_err(|error| problem(format!("{} {error}", file.display())))

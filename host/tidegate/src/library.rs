@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidegate_config::{Config, PluginSettings, nearest};
+use tidegate_config::{Config, PluginSettings, ReadProblem, nearest, read_file};
 use tidegate_wasm::{PluginVersion, Runtime, digest};
 
 /// The largest file that is taken for a plugin. Components of scripting languages have some 20 MiB.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+pub const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// The plugins that are known.
 pub struct Library {
@@ -111,16 +111,20 @@ impl Library {
     /// Whether a plugin's file is another than when it was last looked at. Cheap: nothing is read.
     pub fn stamps(&self, config: &Config) -> BTreeMap<String, Option<Stamp>> {
         let mut files = files(config);
-        let entries = self.lock();
-        for (name, entry) in entries.iter() {
-            let known = || entry.file.clone();
-            files.entry(name.clone()).or_insert_with(known);
+        // A copy: the list of plugins does not wait for the file system.
+        let known = |(name, entry): (&String, &Entry)| {
+            let (file, stamp) = (entry.file.clone(), entry.stamp.clone());
+            (name.clone(), (file, stamp))
+        };
+        let known: BTreeMap<_, _> = self.lock().iter().map(known).collect();
+        for (name, (file, _)) in &known {
+            files.entry(name.clone()).or_insert_with(|| file.clone());
         }
         files
             .into_iter()
             .map(|(name, file)| (name, Stamp::of(&file)))
             .filter(|(name, stamp)| {
-                let known = entries.get(name).map(|entry| &entry.stamp);
+                let known = known.get(name).map(|(_, stamp)| stamp);
                 known != Some(stamp) && (known.is_some() || stamp.is_some())
             })
             .collect()
@@ -315,18 +319,12 @@ fn plugin_name(path: &Path) -> Option<String> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let problem = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("there is no plugin file {}", file.display()),
-        _ => format!("cannot read {}: {error}", file.display()),
-    };
-    let size = fs::metadata(file).map_err(problem)?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(format!(
-            "{} has {size} bytes, more than a plugin may have ({FILE_BYTES_MAX})",
-            file.display()
-        ));
-    }
-    fs::read(file).map_err(problem)
+    read_file(file, FILE_BYTES_MAX).map_err(|error| match &error.problem {
+        ReadProblem::Io(io) if io.kind() == std::io::ErrorKind::NotFound => {
+            format!("there is no plugin file {}", file.display())
+        }
+        _ => error.to_string(),
+    })
 }
 
 #[cfg(test)]

@@ -2,11 +2,9 @@
 //! missing when it is needed.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tidegate_config::{self as config, Config, Error, ErrorStatus, Located};
+use tidegate_config::{self as config, Config, Error, ErrorStatus, Located, read_file};
 use tidegate_http::{ErrorPages, Maintenance, Page};
 
 /// The most bytes of a page: each is held in memory.
@@ -71,32 +69,15 @@ impl<'a> Pages<'a> {
         if let Some(known) = self.read.get(&*file.value) {
             return known.clone();
         }
-        let page = match read(&file.value) {
-            Ok(page) => Some(page),
-            Err(problem) => {
-                let text = format!("cannot read `{}`: {problem}", file.value.display());
-                self.problems.push(self.config.error(file.span, text));
+        let page = match read_file(&file.value, BYTES_MAX) {
+            Ok(body) => Some(Page::new(&file.value, body)),
+            Err(error) => {
+                let error = self.config.error(file.span, error.to_string());
+                self.problems.push(error);
                 None
             }
         };
         self.read.insert(&file.value, page.clone());
         page
     }
-}
-
-fn read(path: &Path) -> Result<Page, String> {
-    let text = |error: std::io::Error| error.to_string();
-    // Before it is opened: a pipe would wait for somebody to write.
-    if !fs::metadata(path).map_err(text)?.is_file() {
-        return Err("this is not a file".to_owned());
-    }
-    let mut body = Vec::new();
-    let file = File::open(path).map_err(text)?;
-    file.take(BYTES_MAX + 1)
-        .read_to_end(&mut body)
-        .map_err(text)?;
-    if body.len() as u64 > BYTES_MAX {
-        return Err("a page has at most 1 MiB".to_owned());
-    }
-    Ok(Page::new(path, body))
 }

@@ -7,7 +7,7 @@ use crate::library::Candidate;
 use crate::maintenance;
 use crate::notify;
 use crate::watch::Stamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tidegate_config::{Config, Error, Errors};
 use tidegate_http::State;
 use tidegate_wasm::Binding;
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 
 /// Files that change are looked at again after this time, until they stay as they are: a copy in
 /// progress is not a plugin yet.
@@ -27,6 +28,19 @@ pub(crate) async fn assemble(parts: &Arc<Parts>, config: &Arc<Config>) -> anyhow
     let (parts, config, handle) = (parts.clone(), config.clone(), Handle::current());
     let built = tokio::task::spawn_blocking(move || handle.block_on(parts.assemble(&config)));
     Ok(built.await??)
+}
+
+/// Look at files on a thread that may block: a file system can take its time, and whoever waits for this has
+/// signals to answer. Fails only where `look` panics.
+async fn blocking<T: Send + 'static>(
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    tokio::task::spawn_blocking(look).await
+}
+
+async fn stamp(path: &Path) -> Option<Stamp> {
+    let path = path.to_owned();
+    blocking(move || Stamp::of(&path)).await.ok().flatten()
 }
 
 impl App {
@@ -47,7 +61,7 @@ impl App {
     /// Reload the configuration if its file changed or `all` is asked for, and the plugins whose files
     /// changed.
     pub(crate) async fn reload(&mut self, all: bool) {
-        if all || self.status.seen() != Stamp::of(&self.path) {
+        if all || self.status.seen() != stamp(&self.path).await {
             self.reload_config().await;
         }
         self.reload_certificates().await;
@@ -78,7 +92,10 @@ impl App {
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        let config = Arc::new(Config::load(&self.path, environment)?);
+        let environment: Vec<_> = environment.collect();
+        let path = self.path.clone();
+        let config = blocking(move || Config::load(&path, environment)).await??;
+        let config = Arc::new(config);
         let state = assemble(&self.parts, &config).await?;
         let definitions = acme::definitions(&config).await;
         let certificates = acme::prepare(&self.parts, &config).await?;
@@ -102,7 +119,7 @@ impl App {
     /// Take over the plugins whose files changed.
     async fn reload_plugins(&mut self) {
         let config = self.status.config();
-        if self.parts.library.stamps(&config).is_empty() && !self.stale {
+        if self.plugin_stamps(&config).await.is_empty() && !self.stale {
             return;
         }
         self.settle(&config).await;
@@ -138,22 +155,20 @@ impl App {
 
     /// Take over the certificates whose files changed.
     async fn reload_certificates(&mut self) {
-        let certificates = &self.parts.tls.certificates;
-        let mut before = certificates.stamps();
+        let mut before = None;
         for _ in 0..SETTLE_TRIES {
-            if !certificates.have_changed() {
-                break;
-            }
-            tokio::time::sleep(SETTLE).await;
-            let now = certificates.stamps();
-            if now == before {
+            let parts = self.parts.clone();
+            let now = blocking(move || parts.tls.certificates.changed()).await;
+            let now = now.ok().flatten();
+            if now.is_none() || now == before {
                 break;
             }
             before = now;
+            tokio::time::sleep(SETTLE).await;
         }
         let parts = self.parts.clone();
-        let refreshed = tokio::task::spawn_blocking(move || parts.tls.certificates.refresh());
-        if refreshed.await.unwrap_or_default() {
+        let refreshed = blocking(move || parts.tls.certificates.refresh()).await;
+        if refreshed.unwrap_or_default() {
             // Those who vouch for clients changed: nobody gets in any more by a ticket of before.
             self.rebuild(&self.status.config()).await;
         }
@@ -189,11 +204,11 @@ impl App {
         }
     }
 
-    async fn settle(&self, config: &Config) {
-        let mut before = self.parts.library.stamps(config);
+    async fn settle(&self, config: &Arc<Config>) {
+        let mut before = self.plugin_stamps(config).await;
         for _ in 0..SETTLE_TRIES {
             tokio::time::sleep(SETTLE).await;
-            let now = self.parts.library.stamps(config);
+            let now = self.plugin_stamps(config).await;
             // A copy over an old file begins by emptying it.
             let empty = now.values().flatten().any(Stamp::is_empty);
             if now == before && !empty {
@@ -203,11 +218,18 @@ impl App {
         }
     }
 
+    /// The plugin files that are other than when they were last looked at.
+    async fn plugin_stamps(&self, config: &Arc<Config>) -> BTreeMap<String, Option<Stamp>> {
+        let (parts, config) = (self.parts.clone(), config.clone());
+        let stamps = blocking(move || parts.library.stamps(&config)).await;
+        stamps.unwrap_or_default()
+    }
+
     async fn settled_stamp(&self) -> Option<Stamp> {
-        let mut before = Stamp::of(&self.path);
+        let mut before = stamp(&self.path).await;
         for _ in 0..SETTLE_TRIES {
             tokio::time::sleep(SETTLE).await;
-            let now = Stamp::of(&self.path);
+            let now = stamp(&self.path).await;
             // An editor that renames leaves a moment without a file.
             if now == before && now.is_some() {
                 return now;

@@ -74,7 +74,8 @@ impl Tls {
             named,
             certificates,
             challenges: self.challenges.clone(),
-            handshakes: usize::try_from(config.limits.handshakes).unwrap_or(usize::MAX),
+            handshakes: config.limits.handshakes as usize,
+            handshakes_per_address: config.limits.handshakes_per_address as usize,
             client_hello_bytes: usize::try_from(config.limits.client_hello_bytes)
                 .unwrap_or(usize::MAX),
             refuse_unknown_names: tls.unknown_name == config::UnknownName::Refuse,
@@ -135,7 +136,7 @@ pub fn folders(config: &Config) -> BTreeSet<PathBuf> {
     folders.map(|folder| folder.to_owned()).collect()
 }
 
-fn version(version: config::TlsVersion) -> Version {
+pub(crate) fn version(version: config::TlsVersion) -> Version {
     match version {
         config::TlsVersion::V1_2 => Version::Tls12,
         config::TlsVersion::V1_3 => Version::Tls13,

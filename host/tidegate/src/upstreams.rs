@@ -1,14 +1,15 @@
 //! Upstreams of a checked configuration: names are looked up, files of TLS are read.
 
 use crate::app::Parts;
+use crate::certificates::FILE_MAX;
+use crate::tls::version;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use tidegate_config::{self as config, Config, Error, Span};
+use tidegate_config::{self as config, Config, Error, Span, read_file};
 use tidegate_http::{
-    ClientTls, Forward, Peer, PeerAddress, ServerName, Speech, Timeouts, TlsOptions, TlsVersion,
-    Upstream,
+    ClientTls, Forward, Peer, PeerAddress, ServerName, Speech, Timeouts, TlsOptions, Upstream,
 };
 use tidegate_listen::proxy_protocol::Version;
 
@@ -124,8 +125,8 @@ fn client_tls(
     tls: &config::UpstreamTls,
 ) -> Result<ClientTls, Error> {
     let read = |path: &Path, span: Span| {
-        let problem = |error| format!("cannot read {}: {error}", path.display());
-        std::fs::read(path).map_err(|error| config.error(span, problem(error)))
+        let read = read_file(path, FILE_MAX);
+        read.map_err(|error| config.error(span, error.to_string()))
     };
     let ca = match &tls.ca {
         Some(ca) => Some(read(&ca.value, ca.span)?),
@@ -143,10 +144,7 @@ fn client_tls(
         certificate: certificate
             .as_ref()
             .map(|(cert, key)| (&cert[..], &key[..])),
-        min_version: match tls.min_version {
-            config::TlsVersion::V1_2 => TlsVersion::V1_2,
-            config::TlsVersion::V1_3 => TlsVersion::V1_3,
-        },
+        min_version: version(tls.min_version),
         http2: upstream.protocol == config::UpstreamProtocol::Http2,
         accept_any_certificate: tls.danger_accept_any_certificate,
     };

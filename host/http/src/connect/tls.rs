@@ -10,6 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use tidegate_listen::tls::Version;
 
 /// HTTP/2 and HTTP/1.1 as ALPN has them (RFC 7301 §6).
 const H2: &[u8] = b"h2";
@@ -23,7 +24,7 @@ pub struct TlsOptions<'a> {
     /// What the proxy shows to a peer that asks for a certificate: the chain and its key, PEM.
     pub certificate: Option<(&'a [u8], &'a [u8])>,
     /// The oldest version.
-    pub min_version: TlsVersion,
+    pub min_version: Version,
     /// Whether HTTP/2 is spoken, and nothing else.
     pub http2: bool,
     /// Accept whatever certificate a peer has: no protection against whoever is between it and the proxy.
@@ -52,16 +53,6 @@ pub enum TlsError {
     Pair(#[from] rustls::Error),
 }
 
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TlsVersion {
-    /// 1.2
-    #[default]
-    V1_2,
-    /// 1.3
-    V1_3,
-}
-
 /// TLS to an upstream.
 #[derive(Debug)]
 pub struct ClientTls {
@@ -79,8 +70,8 @@ impl ClientTls {
     pub fn new(options: &TlsOptions<'_>) -> Result<ClientTls, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let versions: &[_] = match options.min_version {
-            TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
-            TlsVersion::V1_3 => &[&version::TLS13],
+            Version::Tls12 => &[&version::TLS13, &version::TLS12],
+            Version::Tls13 => &[&version::TLS13],
         };
         let builder = ClientConfig::builder_with_provider(provider.clone());
         let builder = builder.with_protocol_versions(versions)?;

@@ -7,16 +7,16 @@ use super::store::Offer;
 use super::{
     Certificate, Certificates, ClientCertificate, Settings, SettingsError, TlsFacts, hello,
 };
-use crate::{Plain, Stream};
+use crate::{Caps, Plain, Slot, Stream};
 use rustls::crypto::ring;
 use rustls::server::{Accepted, ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ServerConfig};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Semaphore;
 use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
@@ -38,8 +38,10 @@ pub struct Options {
     pub certificates: Vec<Arc<Certificates>>,
     /// Open challenges.
     pub challenges: Arc<Challenges>,
-    /// How many handshakes may be under way at once.
+    /// How many handshakes may be under way at once: after their ClientHello, and until they are done.
     pub handshakes: usize,
+    /// How many of them from one client address.
+    pub handshakes_per_address: usize,
     /// The most bytes of a ClientHello.
     pub client_hello_bytes: usize,
     /// Refuse names that there is no certificate for, and clients that ask for none.
@@ -55,7 +57,7 @@ pub struct Acceptor {
     offer: Arc<Offer>,
     challenges: Arc<Challenges>,
     challenge_config: Arc<ServerConfig>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Caps,
     options: Options,
 }
 
@@ -65,6 +67,9 @@ pub enum Refused {
     /// There are too many already.
     #[error("too many handshakes at once")]
     Handshakes,
+    /// There are too many already of this client.
+    #[error("too many handshakes at once from one address")]
+    HandshakesPerAddress,
     /// It takes too long.
     #[error("the handshake took too long")]
     Timeout,
@@ -118,6 +123,7 @@ impl Acceptor {
     /// # Errors
     /// Settings that cannot be spoken.
     pub fn new(options: Options, previous: Option<&Acceptor>) -> Result<Acceptor, SettingsError> {
+        let handshakes = Acceptor::handshakes(&options, previous);
         let previous = previous.filter(|previous| {
             let (old, new) = (&previous.options.certificates, &options.certificates);
             old.len() == new.len() && old.iter().zip(new).all(|(a, b)| Arc::ptr_eq(a, b))
@@ -134,13 +140,6 @@ impl Acceptor {
             settings.server_config(resolver).map(Arc::new)
         };
         let names = Names::new(&options.settings, &options.named, build)?;
-        let same = |previous: &&Acceptor| previous.options.handshakes == options.handshakes;
-        let handshakes = match previous.filter(same) {
-            Some(previous) => previous.handshakes.clone(),
-            None => Arc::new(Semaphore::new(
-                options.handshakes.min(Semaphore::MAX_PERMITS),
-            )),
-        };
         Ok(Acceptor {
             names: Arc::new(names),
             offer,
@@ -151,19 +150,52 @@ impl Acceptor {
         })
     }
 
-    /// Shake hands. To be given up by whoever waits for it when it takes too long.
+    /// The caps of `previous`, with those that are under way, where they are the same.
+    fn handshakes(options: &Options, previous: Option<&Acceptor>) -> Caps {
+        let caps = |of: &Options| (of.handshakes, of.handshakes_per_address);
+        match previous.filter(|previous| caps(&previous.options) == caps(options)) {
+            Some(previous) => previous.handshakes.clone(),
+            None => Caps::new(options.handshakes, options.handshakes_per_address),
+        }
+    }
+
+    /// Shake hands with this client, whose address may not be known. To be given up by whoever waits for it when it
+    /// takes too long.
     ///
     /// Signing takes about a millisecond with an RSA key of 2048 bits, and a twentieth of that with the
     /// others; it is done where this is polled.
     ///
     /// # Errors
     /// A connection that is refused; it was told so, and is to be dropped.
-    pub async fn accept(&self, mut plain: Plain) -> Result<(Stream, TlsFacts), Refused> {
-        let _one = self
-            .handshakes
-            .try_acquire()
-            .map_err(|_| Refused::Handshakes)?;
+    pub async fn accept(
+        &self,
+        mut plain: Plain,
+        client: Option<IpAddr>,
+    ) -> Result<(Stream, TlsFacts), Refused> {
         let accepted = hello::read(&mut plain, self.options.client_hello_bytes).await?;
+        // Only now: a client that says nothing costs little, and takes no place from those who speak.
+        let place = self.place(client)?;
+        // Boxed: while a connection waits for its ClientHello, it does without the room that the rest needs.
+        Box::pin(self.answer(accepted, plain, place)).await
+    }
+
+    /// Take a place among the handshakes under way.
+    fn place(&self, client: Option<IpAddr>) -> Result<Slot, Refused> {
+        let mut place = self.handshakes.take().map_err(|_| Refused::Handshakes)?;
+        if let Some(client) = client {
+            let counted = place.count(client);
+            counted.map_err(|_| Refused::HandshakesPerAddress)?;
+        }
+        Ok(place)
+    }
+
+    /// Answer a ClientHello. The place is given back when the handshake is over.
+    async fn answer(
+        &self,
+        accepted: Accepted,
+        mut plain: Plain,
+        place: Slot,
+    ) -> Result<(Stream, TlsFacts), Refused> {
         let hello = accepted.client_hello();
         let name: Option<Box<str>> = hello.server_name().map(|n| n.to_ascii_lowercase().into());
         if hello
@@ -188,6 +220,7 @@ impl Acceptor {
         let tls = match shaken {
             Ok(tls) => tls,
             Err((error, mut plain)) => {
+                drop(place);
                 hello::linger(&mut plain).await;
                 return Err(Refused::of(error));
             }
@@ -295,7 +328,10 @@ fn challenge_config(challenges: &Arc<Challenges>) -> Result<Arc<ServerConfig>, S
 fn client(tls: &TlsStream<Plain>) -> Result<Option<ClientCertificate>, Refused> {
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
     let read = chain.first().map(ClientCertificate::read).transpose();
-    let client = read.map_err(|_| Refused::ClientCertificate)?;
+    let client = read.map_err(|unreadable| {
+        tracing::debug!("{unreadable}");
+        Refused::ClientCertificate
+    })?;
     // A session that is resumed gets a new ticket each time, and the engine looks at the certificate only
     // when it begins: without this, it would outlive the certificate for ever.
     let is_over = |client: &ClientCertificate| client.expires < SystemTime::now();
@@ -315,6 +351,6 @@ impl ResolvesServerCert for ByName {
         let name = hello.server_name().map(str::to_ascii_lowercase);
         let found = name.and_then(|name| self.0.find(&name, fits));
         let found = found.or_else(|| self.0.default(fits))?;
-        Some(found.key().clone())
+        Some(found.key(SystemTime::now()).clone())
     }
 }

@@ -21,7 +21,15 @@ pub struct Certificate {
     names: Arc<[Box<str>]>,
     serial: Arc<[u8]>,
     expires: SystemTime,
-    ocsp_until: Option<SystemTime>,
+    stapled: Option<Stapled>,
+}
+
+/// The same with an OCSP response.
+#[derive(Clone)]
+struct Stapled {
+    key: Arc<CertifiedKey>,
+    /// Until when the response is good, where it says so.
+    until: Option<SystemTime>,
 }
 
 /// Why a chain and a key are no certificate to serve. Says nothing of what is in the key.
@@ -90,39 +98,38 @@ impl Certificate {
             names,
             serial,
             expires,
-            ocsp_until: None,
+            stapled: None,
         })
     }
 
-    /// The same with this OCSP response (DER), to be sent with it (RFC 6066 §8).
+    /// The same with this OCSP response (DER), to be sent with it (RFC 6066 §8) for as long as it is good.
     ///
     /// # Errors
     /// It is none, too old, or not good for this certificate.
     pub fn with_ocsp(&self, response: &[u8]) -> Result<Certificate, OcspError> {
-        let ocsp_until = ocsp::check(response, &self.serial, SystemTime::now())?;
+        let until = ocsp::check(response, &self.serial, SystemTime::now())?;
         let mut key = CertifiedKey::clone(&self.key);
         key.ocsp = Some(response.to_vec());
         Ok(Certificate {
-            key: Arc::new(key),
-            ocsp_until,
+            stapled: Some(Stapled {
+                key: Arc::new(key),
+                until,
+            }),
             ..self.clone()
         })
     }
 
     /// The same without an OCSP response.
     pub fn without_ocsp(&self) -> Certificate {
-        let mut key = CertifiedKey::clone(&self.key);
-        key.ocsp = None;
         Certificate {
-            key: Arc::new(key),
-            ocsp_until: None,
+            stapled: None,
             ..self.clone()
         }
     }
 
     /// Until when its OCSP response is good, where it has one that says so.
     pub fn ocsp_until(&self) -> Option<SystemTime> {
-        self.ocsp_until
+        self.stapled.as_ref()?.until
     }
 
     /// Whom it is for: names in lower case, patterns as `*.example.com`, and addresses.
@@ -161,8 +168,11 @@ impl Certificate {
         self.key.key.algorithm() == SignatureAlgorithm::RSA
     }
 
-    pub(crate) fn key(&self) -> &Arc<CertifiedKey> {
-        &self.key
+    /// What is shown at this time: with the OCSP response, if it is still good.
+    pub(crate) fn key(&self, now: SystemTime) -> &Arc<CertifiedKey> {
+        let stapled = self.stapled.as_ref();
+        let good = stapled.filter(|stapled| stapled.until.is_none_or(|until| now <= until));
+        good.map_or(&self.key, |stapled| &stapled.key)
     }
 }
 
@@ -241,6 +251,25 @@ mod tests {
         ] {
             assert!(!certificate.covers(other), "{other}");
         }
+    }
+
+    /// That the response is too old is seen with each handshake, not when somebody looks at the file.
+    #[test]
+    fn a_response_is_sent_until_its_end_and_not_after() {
+        let certificate = load(&["a.example"]);
+        assert_eq!(certificate.key(SystemTime::now()).ocsp, None);
+        let until = SystemTime::now() + Duration::from_secs(60);
+        let response = ocsp::tests::good(&certificate.serial, until);
+        let stapled = certificate.with_ocsp(&response).unwrap();
+        let sent = |seconds| {
+            let now = UNIX_EPOCH + Duration::from_secs(seconds);
+            stapled.key(now).ocsp.is_some()
+        };
+        let until = stapled.ocsp_until().unwrap();
+        let until = until.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!(sent(until));
+        assert!(!sent(until + 1));
+        assert!(stapled.without_ocsp().key(UNIX_EPOCH).ocsp.is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 /// What a client offers that wants to see a challenge's certificate, and nothing else.
 pub const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -42,7 +43,7 @@ impl Challenges {
 impl ResolvesServerCert for Challenges {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name()?.to_ascii_lowercase();
-        Some(self.get(&name)?.key().clone())
+        Some(self.get(&name)?.key(SystemTime::now()).clone())
     }
 }
 

@@ -11,8 +11,12 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
+/// The most bytes of a subject in words, and of alternative names. Both together fit into the heads that servers
+/// take, with as much again for the request itself (8 KiB and more in nginx, Apache and Node.js).
+const WORDS_MAX: usize = 4096;
+
 /// A client's certificate that an authority vouched for, in words. Only visible ASCII is in them, so that
-/// they can be values of fields.
+/// they can be values of fields; and no more than 4 KiB in each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// Its subject as RFC 4514 writes it: the last part first, `CN=alice,O=Example`.
@@ -26,27 +30,40 @@ pub struct ClientCertificate {
     pub(super) expires: SystemTime,
 }
 
-/// A certificate that was accepted but cannot be put into words.
-#[derive(Debug, thiserror::Error)]
-#[error("the client's certificate cannot be read")]
-pub struct Unreadable;
+/// A certificate that an authority vouched for, but that cannot be put into words.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is not X.509 as it should be.
+    #[error("the client's certificate is not valid")]
+    Malformed,
+    /// Its subject or its alternative names are too long to be told. Half of them would say something else.
+    #[error(
+        "the subject of the client's certificate, or its alternative names, have more than {WORDS_MAX} bytes"
+    )]
+    TooLong,
+}
 
 impl ClientCertificate {
     /// Read it.
     ///
     /// # Errors
-    /// It is not as X.509 wants it: checks of signatures look at less of it than this.
+    /// It is not as X.509 wants it (checks of signatures look at less of it than this), or says too much.
     pub fn read(certificate: &CertificateDer<'_>) -> Result<ClientCertificate, Unreadable> {
-        let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|_| Unreadable)?;
+        let (rest, parsed) =
+            X509Certificate::from_der(certificate).map_err(|_| Unreadable::Malformed)?;
         if !rest.is_empty() {
-            return Err(Unreadable);
+            return Err(Unreadable::Malformed);
         }
         let mut subject = String::new();
         write_name(&mut subject, parsed.subject());
-        let names = parsed.subject_alternative_name().map_err(|_| Unreadable)?;
+        let names = parsed.subject_alternative_name();
+        let names = names.map_err(|_| Unreadable::Malformed)?;
         let mut san = String::new();
         for name in names.iter().flat_map(|names| &names.value.general_names) {
             write_alternative(&mut san, name);
+        }
+        if subject.len().max(san.len()) > WORDS_MAX {
+            return Err(Unreadable::TooLong);
         }
         let digest = digest::digest(&digest::SHA256, certificate);
         let seconds = parsed.validity().not_after.timestamp();
@@ -197,6 +214,28 @@ mod tests {
             r"DNS:a.example, URI:spiffe://a/b\, DNS:root.example, IP:2001:db8::1, email:a@example.com"
         );
         assert_eq!(read.fingerprint.len(), 64);
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_told_is_not_told_in_part() {
+        let long = |length| "a".repeat(length);
+        let name = |length| SanType::DnsName(long(length).try_into().unwrap());
+        let subject = |length| certificate(&[(DnType::CommonName, &long(length))], vec![]);
+        // `CN=` and `DNS:` count.
+        assert!(ClientCertificate::read(&subject(WORDS_MAX - 3)).is_ok());
+        assert!(ClientCertificate::read(&certificate(&[], vec![name(WORDS_MAX - 4)])).is_ok());
+        for too_long in [
+            subject(WORDS_MAX - 2),
+            certificate(&[], vec![name(WORDS_MAX - 3)]),
+            // Each byte of these is three when it is escaped.
+            certificate(
+                &[(DnType::CommonName, &"\u{1}".repeat(WORDS_MAX / 3))],
+                vec![],
+            ),
+        ] {
+            let read = ClientCertificate::read(&too_long);
+            assert_eq!(read.unwrap_err(), Unreadable::TooLong);
+        }
     }
 
     #[test]

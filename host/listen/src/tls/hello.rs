@@ -28,6 +28,8 @@ const UNREAD_TIME: Duration = Duration::from_secs(1);
 /// Read a ClientHello of no more than `limit` bytes, those of its records' heads among them: it can come in
 /// records of a byte each.
 pub(super) async fn read(plain: &mut Plain, limit: usize) -> Result<Accepted, Refused> {
+    // The engine takes a buffer before it looks for bytes: not for a client that says nothing.
+    plain.readable().await.map_err(Refused::of)?;
     let mut metered = Metered {
         plain,
         left: limit,

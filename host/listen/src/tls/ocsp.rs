@@ -131,7 +131,7 @@ pub(super) fn check(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use der::asn1::{BitStringRef, Null};
     use der::{Any, Encode};
@@ -140,8 +140,18 @@ mod tests {
 
     const NOW: SystemTime = UNIX_EPOCH;
 
+    /// A response that the certificate with this serial number is good, until then.
+    pub(in crate::tls) fn good(serial: &[u8], until: SystemTime) -> Vec<u8> {
+        let until = until.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        about(serial, GOOD, until)
+    }
+
     /// A response about serial number 1000, with this tag for the status, good for so many seconds.
     fn response(status: u8, seconds: u64) -> Vec<u8> {
+        about(&[3, 0xe8], status, seconds)
+    }
+
+    fn about(serial: &[u8], status: u8, seconds: u64) -> Vec<u8> {
         let null = Any::encode_from(&Null).unwrap();
         let null = AnyRef::from(&null);
         let time =
@@ -153,7 +163,7 @@ mod tests {
                 algorithm: null,
                 issuer_name: octets,
                 issuer_key: octets,
-                serial: UintRef::new(&[3, 0xe8]).unwrap(),
+                serial: UintRef::new(serial).unwrap(),
             },
             status: AnyRef::from_der(&status).unwrap(),
             this_update: time(0),

@@ -35,9 +35,10 @@ pub struct Settings {
 }
 
 /// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// RFC 5246
+    #[default]
     Tls12,
     /// RFC 8446
     Tls13,

@@ -1,11 +1,12 @@
 //! `tidegate plugin`: what plugins are, and what is live.
 
+use crate::library::FILE_BYTES_MAX;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
-use tidegate_config::{Address, Config};
+use tidegate_config::{Address, Config, read_file};
 use tidegate_wasm::{Imports, Options, Runtime};
 
 #[derive(Debug, Subcommand)]
@@ -52,7 +53,7 @@ pub(super) fn run(verb: &Verb) -> anyhow::Result<()> {
 }
 
 fn inspect(file: &Path) -> anyhow::Result<()> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let bytes = read_file(file, FILE_BYTES_MAX)?;
     let options = Options {
         instances: 1,
         threads: 1,
