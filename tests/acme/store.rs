@@ -9,8 +9,10 @@ use crate::harness::{Proxy, tidegate, until};
 const NAMES: &str = "certificates = [[\"a.example.org\"]]";
 
 fn encrypted(edge: &Edge, key: &str) -> String {
-    fs::write(edge.folder.path().join("key"), key).unwrap();
-    let file = edge.folder.path().join("key").display().to_string();
+    // A file of its own: what a file has is not read anew by every reload.
+    let file = edge.folder.path().join(format!("key-{}", key.len()));
+    fs::write(&file, key).unwrap();
+    let file = file.display();
     let keys = format!("{NAMES}\nencryption = {{ secret = \"store\" }}");
     edge.configuration(&format!("{keys}\n[secret.store]\nfile = \"{file}\"\n"))
 }
@@ -35,10 +37,12 @@ async fn a_new_certificate_serves_while_the_store_cannot_be_written_and_is_kept_
     let proxy = edge.proxy(&format!("renew_after = \"4s\"\n{NAMES}")).await;
     let first = edge.is_trusted("a.example.org").await;
     is_kept(&edge).await;
-    // Not even root can write to a folder that is a file.
-    let (folder, away) = (edge.store().join("ca"), edge.store().join("away"));
-    fs::rename(&folder, &away).unwrap();
-    fs::write(&folder, "").unwrap();
+    // Not even root can replace a folder by a file.
+    let in_the_way =
+        ["a.example.org.pem.tmp", "a.example.org.json.tmp"].map(|name| kept(&edge, name));
+    for folder in &in_the_way {
+        fs::create_dir(folder).unwrap();
+    }
     let root = edge.root();
     let second = until("another certificate", async || {
         let seen = edge.seen("a.example.org", &root).await;
@@ -51,12 +55,13 @@ async fn a_new_certificate_serves_while_the_store_cannot_be_written_and_is_kept_
         })
         .await;
     let error = loud.field("error").unwrap();
-    let place = folder.join("a.example.org.pem").display().to_string();
+    let place = kept(&edge, "a.example.org.pem").display().to_string();
     assert!(error.contains(&format!("cannot write {place}")), "{error}");
     let unkept = r#"tidegate_acme_unkept{name="a.example.org"}"#;
     proxy.metric_becomes(unkept, 1.0).await;
-    fs::remove_file(&folder).unwrap();
-    fs::rename(&away, &folder).unwrap();
+    for folder in &in_the_way {
+        fs::remove_dir(folder).unwrap();
+    }
     until("a certificate of after the first to be kept", async || {
         let pem = fs::read_to_string(kept(&edge, "a.example.org.pem")).ok()?;
         (!pem.contains(&first)).then_some(())
@@ -80,7 +85,7 @@ async fn damaged_files_are_set_aside_and_got_anew() {
     for file in files {
         let path = file.unwrap().path();
         let whole = fs::read(&path).unwrap();
-        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        fs::write(&path, &whole[..whole.len() - 9]).unwrap();
         damaged.push(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
     assert_eq!(damaged.len(), 3, "{damaged:?}");

@@ -59,6 +59,10 @@ impl Certificate {
     /// Something of it is missing, or does not belong together.
     pub fn from_pem(pem: &[u8]) -> Result<Certificate, CertificateError> {
         let text = std::str::from_utf8(pem).map_err(|_| CertificateError::NotPem)?;
+        // A file that was cut off would be read as a shorter chain.
+        if !text.trim_ascii_end().ends_with("-----END CERTIFICATE-----") {
+            return Err(CertificateError::NotPem);
+        }
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
             .map_err(|_| CertificateError::NotPem)?;
@@ -281,6 +285,27 @@ mod tests {
         let left = made.validity().expires.duration_since(SystemTime::now());
         assert!(left.unwrap() > Duration::from_secs(6 * 24 * 3600));
         assert!(!format!("{made:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn what_was_cut_off_is_not_read() {
+        let one = Certificate::self_signed(&names()).unwrap();
+        let one = std::str::from_utf8(one.pem()).unwrap();
+        let leaf = &one[one.find("-----BEGIN CERTIFICATE").unwrap()..];
+        let whole = format!("{one}{leaf}");
+        assert_eq!(
+            Certificate::from_pem(whole.as_bytes())
+                .unwrap()
+                .chain()
+                .len(),
+            2
+        );
+        for end in (one.len() + 1)..(whole.trim_end().len()) {
+            assert!(
+                Certificate::from_pem(&whole.as_bytes()[..end]).is_err(),
+                "{end}"
+            );
+        }
     }
 
     #[test]
