@@ -14,6 +14,7 @@
 mod harness;
 
 mod acme;
+mod clients;
 mod hostile;
 mod http;
 mod plugin;

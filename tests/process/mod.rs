@@ -4,7 +4,6 @@
 mod access_log;
 mod admin;
 mod cli;
-mod curl;
 mod documents;
 mod examples;
 mod idle;

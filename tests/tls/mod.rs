@@ -8,7 +8,6 @@ mod hello;
 mod http;
 mod names;
 mod ocsp;
-mod programs;
 mod tickets;
 
 use crate::harness::{Authority, ECHO, Proxy};

@@ -9,7 +9,7 @@ mod plugins;
 mod refused;
 mod tls;
 mod upgrade;
-mod websocket;
+pub mod websocket;
 
 use crate::harness::{Origin, route_to};
 

@@ -1,40 +1,30 @@
 //! WebSockets between programs of others: Python's `websockets` at both ends.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::harness::{Proxy, repository, route_to_peers, run, soon, tool, until};
-
-/// The interpreter that has the module, or `None` with a line that says so.
-fn python() -> Option<PathBuf> {
-    let python = tool("python")?;
-    let mut import = Command::new(&python);
-    import.args(["-c", "import websockets.asyncio.server"]);
-    if import.stderr(Stdio::null()).status().unwrap().success() {
-        return Some(python);
-    }
-    eprintln!("skipped: Python has no module `websockets`");
-    None
-}
+use crate::harness::{Authority, Proxy, python, repository, route_to_peers, run, soon, until};
 
 fn script(name: &str) -> PathBuf {
     repository().join("tests/tunnel/peers").join(name)
 }
 
 /// `server.py`, until it is dropped.
-struct Server {
+pub struct Server {
     child: Child,
     lines: Receiver<String>,
     port: String,
 }
 
 impl Server {
-    fn start(python: &PathBuf) -> Server {
-        let mut child = Command::new(python)
+    /// `None` where there are no WebSockets for Python.
+    pub fn start() -> Option<Server> {
+        let mut child = Command::new(python("websockets.asyncio.server")?)
             .arg(script("server.py"))
             .stdout(Stdio::piped())
             .spawn()
@@ -49,7 +39,12 @@ impl Server {
         let port = lines
             .recv_timeout(std::time::Duration::from_secs(20))
             .unwrap();
-        Server { child, lines, port }
+        Some(Server { child, lines, port })
+    }
+
+    /// Where it is, as `peers` has it.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// How the next connection ended.
@@ -66,14 +61,13 @@ impl Drop for Server {
     }
 }
 
-#[tokio::test]
-async fn messages_pings_and_close_codes_pass() {
-    let Some(python) = python() else { return };
-    let server = Server::start(&python);
-    let peer = format!("\"127.0.0.1:{}\"", server.port);
-    let proxy = Proxy::start(&route_to_peers(&peer)).await;
-    let mut client = Command::new(&python);
-    client.arg(script("client.py")).arg(proxy.address());
+/// Runs the client against a proxy in front of the server, and sees that both have seen the same.
+async fn everything_passes(server: &Server, proxy: &Proxy, ca: Option<&Path>) {
+    let mut client = Command::new(python("websockets").unwrap());
+    client
+        .arg(script("client.py"))
+        .arg(proxy.address())
+        .args(ca);
     let exit = soon("the client", run(client)).await;
     assert!(exit.status.success(), "{}{}", exit.stdout, exit.stderr);
     assert_eq!(exit.stdout, "echo\nping_from_the_server\nclose_codes\n");
@@ -99,4 +93,30 @@ async fn messages_pings_and_close_codes_pass() {
     proxy
         .metric_becomes(r#"tidegate_tunnels{route="all"}"#, 0.0)
         .await;
+}
+
+#[tokio::test]
+async fn messages_pings_and_close_codes_pass() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let route = route_to_peers(&format!("{:?}", server.address()));
+    let proxy = Proxy::start(&route).await;
+    everything_passes(&server, &proxy, None).await;
+}
+
+#[tokio::test]
+async fn they_pass_over_tls() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let (folder, authority) = (TempDir::new().unwrap(), Authority::new());
+    authority.issue(&["127.0.0.1"]).write(folder.path(), "own");
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, &authority.pem).unwrap();
+    let listener = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+        tls = { certificates = [{ cert = \"own.pem\", key = \"own.key\" }] }\n";
+    let route = route_to_peers(&format!("{:?}", server.address()));
+    let proxy = Proxy::start_in(folder, &format!("{listener}{route}")).await;
+    everything_passes(&server, &proxy, Some(&ca)).await;
 }

@@ -245,7 +245,18 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(plain) => Pin::new(plain).poll_read(cx, buffer),
-            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+            Stream::Tls(tls) => {
+                let read = Pin::new(&mut *tls).poll_read(cx, buffer);
+                // What TLS itself answers to what was read (that it does not renegotiate, RFC 5746 §4.5) would
+                // stay until the next write.
+                if read.is_pending()
+                    && tls.get_ref().1.wants_write()
+                    && let Poll::Ready(Err(error)) = Pin::new(tls).poll_flush(cx)
+                {
+                    return Poll::Ready(Err(error));
+                }
+                read
+            }
         }
     }
 }

@@ -1,21 +1,25 @@
 """A WebSocket client for the tests of tunnels, with Python's `websockets`.
 
-    client.py PROXY_ADDRESS
+    client.py PROXY_ADDRESS [CA]      with TLS where an authority is given
 
 Says what it did; what is not as it should be is an exception, and status 1.
 """
 
 import asyncio
+import ssl
 import sys
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-URL = f"ws://{sys.argv[1]}"
+if len(sys.argv) == 3:
+    URL, TLS = f"wss://{sys.argv[1]}", {"ssl": ssl.create_default_context(cafile=sys.argv[2])}
+else:
+    URL, TLS = f"ws://{sys.argv[1]}", {}
 
 
 def to(path, **options):
-    options = {"subprotocols": ["other", "chat"], "max_size": 4 << 20, **options}
+    options = {"subprotocols": ["other", "chat"], "max_size": 4 << 20, **TLS, **options}
     return connect(URL + path, proxy=None, **options)
 
 

@@ -350,7 +350,9 @@ impl ResolvesServerCert for ByName {
         let fits = |one: &Certificate| one.signs(hello.signature_schemes());
         let name = hello.server_name().map(str::to_ascii_lowercase);
         let found = name.and_then(|name| self.0.find(&name, fits));
-        let found = found.or_else(|| self.0.default(fits))?;
+        let found = found.or_else(|| self.0.default(fits));
+        // Where none fits there is no suite in common, and the engine says so if it is not stopped before.
+        let found = found.or_else(|| self.0.default(|_| true))?;
         Some(found.key(SystemTime::now()).clone())
     }
 }

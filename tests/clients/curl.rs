@@ -1,4 +1,5 @@
-//! curl as a client: what people try first.
+//! curl, what people try first: the witness for what one client can do with one request. Without TLS here, with
+//! TLS in `curl_tls.rs`.
 
 use std::process::Command;
 
@@ -6,19 +7,18 @@ use tempfile::TempDir;
 
 use crate::harness::{ECHO, Proxy, run, tool};
 
-/// Runs curl with these arguments; `None` where it is not installed.
-async fn curl(arguments: &[&str]) -> Option<String> {
+/// curl, for one invocation with a deadline; `None` where it is not installed.
+pub(super) fn command() -> Option<Command> {
     let mut command = Command::new(tool("curl")?);
-    command
-        .args([
-            "--silent",
-            "--show-error",
-            "--noproxy",
-            "*",
-            "--max-time",
-            "20",
-        ])
-        .args(arguments);
+    command.args(["--silent", "--show-error", "--noproxy", "*"]);
+    command.args(["--max-time", "20"]);
+    Some(command)
+}
+
+/// What curl writes with these arguments; `None` where it is not installed.
+async fn curl(arguments: &[&str]) -> Option<String> {
+    let mut command = command()?;
+    command.args(arguments);
     let exit = run(command).await;
     assert!(exit.status.success(), "{arguments:?}: {}", exit.stderr);
     Some(exit.stdout)
