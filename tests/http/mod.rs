@@ -10,6 +10,7 @@ mod faults;
 mod forwarding;
 mod grpc;
 mod h2c;
+mod hop_by_hop;
 mod https_manners;
 mod keepalive;
 mod limits;
