@@ -24,6 +24,7 @@ mod route_limits;
 mod routing;
 mod timeouts;
 mod upstream_forward;
+mod upstream_keepalive;
 mod upstream_messages;
 mod upstream_proxy_protocol;
 mod upstream_tls;
