@@ -245,6 +245,17 @@ impl Proxy {
         assert!(kill.unwrap().success());
     }
 
+    /// Stops it where it is, until it gets the signal `-CONT`.
+    pub async fn freeze(&self) {
+        self.signal("-STOP");
+        until("the process to stand still", async || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+            // After the name in brackets comes the state (proc_pid_stat(5)).
+            stat.contains(") T ").then_some(())
+        })
+        .await;
+    }
+
     /// Lets it open no more than so many files and sockets.
     pub fn limit_files(&self, count: usize) {
         let limited = std::process::Command::new("prlimit")
@@ -295,7 +306,8 @@ impl Proxy {
         std::fs::read_dir(folder).unwrap().count()
     }
 
-    fn pid(&self) -> u32 {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 

@@ -1,5 +1,6 @@
 //! Clients that are slow on purpose, or silent: what they hold ends with a deadline, and is bounded until then.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::Edge;
@@ -39,6 +40,19 @@ async fn heads_that_drip_are_cut_and_counted() {
     assert!(start.elapsed() < FAR_TOO_LONG);
     edge.has_cut("header-timeout", 21.0).await;
     edge.serves_on().await;
+}
+
+#[tokio::test]
+async fn a_first_byte_that_comes_late_wins_no_time() {
+    let edge = Edge::limited("header_timeout = \"3s\"").await;
+    let start = Instant::now();
+    let mut wire = edge.wire("").await;
+    // It is about time that passes.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    wire.send("GET").await;
+    assert!(wire.rest().await.is_empty());
+    assert!(start.elapsed() < Duration::from_millis(4500));
+    edge.has_cut("header-timeout", 1.0).await;
 }
 
 #[tokio::test]
@@ -166,28 +180,45 @@ async fn http_2_without_a_request_is_closed() {
 /// Connections above the caps are closed at once; those below are held cheaply.
 #[tokio::test]
 async fn idle_connections_are_capped_and_cheap() {
-    let limits = "connections = 400\nconnections_per_address = 1000\nheader_timeout = \"120s\"";
-    let edge = Edge::limited(limits).await;
+    let count = match raise_files() {
+        20_000.. => 5000,
+        _ => 400,
+    };
+    let limits = format!(
+        "connections = {count}\nconnections_per_address = 10000\nheader_timeout = \"120s\""
+    );
+    let edge = Edge::limited(&limits).await;
     edge.is_warm().await;
     let before = edge.proxy.resident_bytes();
     let mut wires = Vec::new();
-    for _ in 0..500 {
+    for _ in 0..count + 100 {
         wires.push(edge.proxy.wire().await);
     }
     let refused = "tidegate_connections_refused_total{listener=\"web\",reason=\"connections\"}";
     edge.proxy.metric_becomes(refused, 100.0).await;
-    let open = edge
-        .proxy
-        .metric("tidegate_connections{listener=\"web\"}")
-        .await;
-    assert_eq!(open, 400.0);
-    let each = edge.proxy.resident_bytes().saturating_sub(before) / 400;
-    assert!(each < 24 << 10, "{each} bytes for each idle connection");
+    let open = "tidegate_connections{listener=\"web\"}";
+    assert_eq!(edge.proxy.metric(open).await, f64::from(count));
+    let each = edge.proxy.resident_bytes().saturating_sub(before) / count as usize;
+    assert!(each < 16 << 10, "{each} bytes for each idle connection");
     let spent = edge.proxy.cpu_time();
-    assert!(spent < Duration::from_secs(10), "{spent:?}");
+    assert!(spent < Duration::from_secs(20), "{spent:?}");
     drop(wires);
-    edge.proxy
-        .metric_becomes("tidegate_connections{listener=\"web\"}", 0.0)
-        .await;
+    edge.proxy.metric_becomes(open, 0.0).await;
     edge.serves_on().await;
+}
+
+/// Lets this process, and those that it starts, open as many files and sockets as the system allows; gives
+/// the number.
+fn raise_files() -> u32 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let hard = line.unwrap().split_whitespace().nth(4).unwrap();
+    let process = std::process::id().to_string();
+    let raised = Command::new("prlimit")
+        .args(["--pid", &process, &format!("--nofile={hard}:{hard}")])
+        .status();
+    assert!(raised.unwrap().success());
+    hard.parse().unwrap_or(u32::MAX)
 }
