@@ -45,6 +45,9 @@ pub use tls::{Authority, Issued, TlsClient};
 pub use wait::{soon, until};
 pub use wire::Wire;
 
+/// The configuration of a proxy whose memory is measured: as many threads on every machine.
+pub const TWO_THREADS: &str = "[server]\nthreads = 2\n";
+
 /// The configuration of one upstream `app` and one route `all` to it.
 pub fn route_to(origin: &Origin) -> String {
     route_to_peers(&format!("{:?}", origin.address()))

@@ -245,6 +245,17 @@ impl Proxy {
         assert!(kill.unwrap().success());
     }
 
+    /// Stops it where it is, until it gets the signal `-CONT`.
+    pub async fn freeze(&self) {
+        self.signal("-STOP");
+        until("the process to stand still", async || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+            // After the name in brackets comes the state (proc_pid_stat(5)).
+            stat.contains(") T ").then_some(())
+        })
+        .await;
+    }
+
     /// Lets it open no more than so many files and sockets.
     pub fn limit_files(&self, count: usize) {
         let limited = std::process::Command::new("prlimit")
@@ -273,12 +284,17 @@ impl Proxy {
         Duration::from_millis(ticks * 10)
     }
 
-    /// Memory that it has at the moment.
+    /// Memory of its own that it has at the moment. The program's code does not count: it comes in page by page
+    /// as it is run first, whatever clients do.
+    ///
+    /// The allocator keeps some pages for each thread and each size of piece that the thread has once needed. So
+    /// that a test measures what clients cost, it runs the proxy with [`TWO_THREADS`](super::TWO_THREADS) and has it do the same kind of
+    /// work before.
     pub fn resident_bytes(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status
             .lines()
-            .find(|line| line.starts_with("VmRSS:"))
+            .find(|line| line.starts_with("RssAnon:"))
             .unwrap();
         let kilobytes = line.split_whitespace().nth(1).unwrap();
         kilobytes.parse::<usize>().unwrap() * 1024
@@ -290,7 +306,8 @@ impl Proxy {
         std::fs::read_dir(folder).unwrap().count()
     }
 
-    fn pid(&self) -> u32 {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 

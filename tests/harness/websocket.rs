@@ -111,6 +111,8 @@ where
     Origin::raw(move |mut stream| {
         let speak = speak.clone();
         async move {
+            // Else what goes in two pieces waits for the acknowledgement of the first.
+            let _ = stream.set_nodelay(true);
             if let Ok((head, _)) = read_head(&mut stream).await
                 && stream.write_all(switched(&head).as_bytes()).await.is_ok()
             {

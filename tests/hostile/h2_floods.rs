@@ -8,7 +8,7 @@ use crate::harness::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, PADDED, PING, POST, PRIORITY,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get_headers, headers, indexed, post_headers,
 };
-use crate::harness::{Frames, Origin, Outcome, Proxy, route_to};
+use crate::harness::{Frames, Origin, Outcome, Proxy, TWO_THREADS, route_to};
 
 /// How often each frame is sent, unless the connection ends before.
 const MANY: u32 = 50_000;
@@ -26,7 +26,7 @@ impl Edge {
         first: Vec<u8>,
         frame: impl Fn(u32) -> Vec<u8>,
     ) {
-        self.serves_on().await;
+        self.is_warm().await;
         let (memory, time) = (self.proxy.resident_bytes(), self.proxy.cpu_time());
         let before = self.cut(reason).await;
         let mut frames = self.proxy.frames().await;
@@ -84,7 +84,7 @@ async fn floods_of_data_without_data() {
         drop(stream);
     })
     .await;
-    let proxy = Proxy::start(&route_to(&origin)).await;
+    let proxy = Proxy::start(&format!("{TWO_THREADS}{}", route_to(&origin))).await;
     let stuck = Edge { origin, proxy };
     let padded = frame(DATA, PADDED, 1, [&[255, b'x'][..], &[0; 255]].concat());
     let mut frames = stuck.proxy.frames().await;
@@ -209,7 +209,7 @@ async fn field_blocks_without_end() {
 #[tokio::test]
 async fn field_blocks_that_unfold() {
     let edge = Edge::new().await;
-    edge.serves_on().await;
+    edge.is_warm().await;
     let memory = edge.proxy.resident_bytes();
     let bomb = [
         block(&POST),
@@ -226,7 +226,7 @@ async fn field_blocks_that_unfold() {
     }
     let grown = edge.proxy.resident_bytes().saturating_sub(memory);
     assert!(grown < MEMORY, "{grown} bytes");
-    assert_eq!(edge.origin.seen().len(), 1);
+    assert!(edge.origin.seen().is_empty());
     edge.serves_on().await;
 }
 

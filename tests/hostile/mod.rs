@@ -10,7 +10,9 @@ mod requests;
 mod sizes;
 mod slow;
 
-use crate::harness::{Origin, Outcome, Proxy, Wire, route_to};
+use bytes::Bytes;
+
+use crate::harness::{Origin, Outcome, Proxy, TWO_THREADS, Wire, post, route_to, streamed};
 
 /// Whatever the reason: the parser finds some mistakes before the accept phase does.
 const ANY: &str = "";
@@ -29,7 +31,8 @@ impl Edge {
     /// With these keys in `[limits]`.
     async fn limited(limits: &str) -> Edge {
         let origin = Origin::echo().await;
-        let proxy = Proxy::start(&format!("[limits]\n{limits}\n{}", route_to(&origin))).await;
+        let config = format!("{TWO_THREADS}[limits]\n{limits}\n{}", route_to(&origin));
+        let proxy = Proxy::start(&config).await;
         Edge { origin, proxy }
     }
 
@@ -78,6 +81,22 @@ impl Edge {
         let labels = format!("listener=\"web\",reason=\"{reason}\"");
         let series = format!("tidegate_connections_cut_total{{{labels}}}");
         self.proxy.metric_becomes(&series, count).await;
+    }
+
+    /// The proxy has served what is usual, so that what it takes from now on is for what comes.
+    async fn is_warm(&self) {
+        for mut client in [self.proxy.client().await, self.proxy.h2_client().await] {
+            let body = vec![b'x'; 512 << 10];
+            let chunks = body.chunks(10_000).map(Bytes::copy_from_slice);
+            let chunks = streamed("/warm", chunks.collect());
+            for request in [post("/warm", body.clone()), chunks] {
+                assert_eq!(client.send(request).await.body.len(), body.len());
+            }
+        }
+        self.proxy
+            .metric_becomes("tidegate_connections{listener=\"web\"}", 0.0)
+            .await;
+        self.origin.forget();
     }
 
     /// The proxy still serves others.

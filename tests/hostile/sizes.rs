@@ -31,7 +31,13 @@ async fn heads_above_the_limits_are_refused() {
 #[tokio::test]
 async fn unfinished_heads_hold_little() {
     let edge = Edge::limited("header_timeout = \"60s\"\nconnections_per_address = 1000").await;
-    edge.serves_on().await;
+    let warm = head(&format!("x: {}\r\n", "y".repeat(20_000)));
+    for _ in 0..20 {
+        assert_eq!(edge.wire(&warm).await.response().await.status, 200);
+    }
+    edge.proxy
+        .metric_becomes("tidegate_connections{listener=\"web\"}", 0.0)
+        .await;
     let before = edge.proxy.resident_bytes();
     let mut wires = Vec::new();
     for _ in 0..200 {

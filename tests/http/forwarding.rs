@@ -1,6 +1,7 @@
 //! For whom a request is: who may say so, and what the upstream is told.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::harness::{ECHO, Origin, Proxy, Request, get, route_to, with_header};
 
@@ -140,6 +141,15 @@ async fn the_client_is_the_rightmost_address_that_is_not_trusted() {
     }
 }
 
+/// All that `client_address` can be.
+const FIELDS: [&str; 5] = [
+    "x-forwarded-for",
+    "forwarded",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+];
+
 /// A proxy that believes one field, and an origin behind it.
 async fn believing(field: &str) -> (Origin, Proxy) {
     let origin = Origin::echo().await;
@@ -170,14 +180,7 @@ async fn one_field_says_who_the_client_is() {
         ("cf-connecting-ip", "203.0.113.7"),
     ] {
         let (_origin, proxy) = believing(field).await;
-        let others = [
-            "x-forwarded-for",
-            "forwarded",
-            "x-real-ip",
-            "true-client-ip",
-            "cf-connecting-ip",
-        ];
-        let others = others.into_iter().filter(|other| *other != field);
+        let others = FIELDS.into_iter().filter(|other| *other != field);
         let request = others.fold(get("/said"), |request, other| {
             let lie = if other == "forwarded" {
                 "for=6.6.6.6"
@@ -205,20 +208,130 @@ async fn one_field_says_who_the_client_is() {
     }
 }
 
+/// What a trusted proxy has passed on unseen, of all that a client can say.
 #[tokio::test]
 async fn what_a_trusted_proxy_does_not_write_is_not_passed_on() {
-    let (origin, proxy) = believing("true-client-ip").await;
-    proxy.send(boastful()).await;
-    let seen = &origin.seen()[0];
-    assert_eq!(seen.header("true-client-ip"), "6.6.6.6");
-    assert_eq!(seen.header("x-forwarded-proto"), "https");
-    for name in [
-        "forwarded",
-        "cf-connecting-ip",
-        "x_forwarded_for",
-        "true_client_ip",
+    for field in FIELDS {
+        let (origin, proxy) = believing(field).await;
+        proxy.send(boastful()).await;
+        let seen = &origin.seen()[0];
+        let (list, host, proto, port) = match field {
+            "x-forwarded-for" => ("6.6.6.6, 127.0.0.1", "evil.example", "https", "443"),
+            "forwarded" => ("6.6.6.6, 127.0.0.1", "test.example", "http", ""),
+            _ => ("6.6.6.6, 127.0.0.1", "test.example", "https", ""),
+        };
+        assert_eq!(seen.header("x-forwarded-for"), list, "{field}");
+        assert_eq!(seen.header("x-forwarded-host"), host, "{field}");
+        assert_eq!(seen.header("x-forwarded-proto"), proto, "{field}");
+        assert_eq!(seen.header("x-forwarded-port"), port, "{field}");
+        let mut dropped = vec!["x_forwarded_for", "true_client_ip"];
+        let others = ["forwarded", "true-client-ip", "cf-connecting-ip"];
+        dropped.extend(others.into_iter().filter(|other| *other != field));
+        for name in dropped {
+            assert_eq!(seen.header(name), "", "{name} with {field}");
+        }
+    }
+}
+
+/// Each kind with values that could be read in two ways, or as somebody else.
+#[tokio::test]
+async fn what_is_not_an_address_names_nobody() {
+    let one: &[(&[&str], &str)] = &[
+        (&["[2001:db8::7]:4711"], "2001:db8::7"),
+        (&["[2001:db8::7]"], "2001:db8::7"),
+        (&["2001:db8::7"], "2001:db8::7"),
+        (&["::ffff:203.0.113.7"], "203.0.113.7"),
+        (&["203.0.113.7:4711"], "203.0.113.7"),
+        (&[" 203.0.113.7\t"], "203.0.113.7"),
+        // The one field is there, and does not say who.
+        (&["203.0.113.7", "203.0.113.7"], "127.0.0.1"),
+        (&["203.0.113.7, 6.6.6.6"], "127.0.0.1"),
+        (&["203.0.113.7,"], "127.0.0.1"),
+        (&["0xcb.0.113.7"], "127.0.0.1"),
+        (&["203.0.113.007"], "127.0.0.1"),
+        (&["3405803783"], "127.0.0.1"),
+        (&["203.0.113.7:65536"], "127.0.0.1"),
+        (&["[203.0.113.7"], "127.0.0.1"),
+        (&["localhost"], "127.0.0.1"),
+        (&[""], "127.0.0.1"),
+    ];
+    for field in ["x-real-ip", "true-client-ip", "cf-connecting-ip"] {
+        names(field, one).await;
+    }
+    let list: &[(&[&str], &str)] = &[
+        (&["6.6.6.6, [2001:db8::7]:4711, 10.1.1.1"], "2001:db8::7"),
+        (&["6.6.6.6", "203.0.113.7", "10.1.1.1"], "203.0.113.7"),
+        (&["6.6.6.6", "203.0.113.7,"], "127.0.0.1"),
+        (&["203.0.113.7, unknown, 10.1.1.1"], "10.1.1.1"),
+        (&["203.0.113.7, _hidden"], "127.0.0.1"),
+        (&["203.0.113.7, for=6.6.6.6"], "127.0.0.1"),
+        (&["203.0.113.7;6.6.6.6"], "127.0.0.1"),
+    ];
+    names("x-forwarded-for", list).await;
+    let elements: &[(&[&str], &str)] = &[
+        (
+            &["for=6.6.6.6, for=\"[2001:db8::7]:4711\", for=10.1.1.1"],
+            "2001:db8::7",
+        ),
+        (&["for=6.6.6.6", "For=203.0.113.7;by=_x"], "203.0.113.7"),
+        (&["for=203.0.113.7, for=unknown"], "127.0.0.1"),
+        (
+            &["for=203.0.113.7, for=\"_hidden\", for=10.1.1.1"],
+            "10.1.1.1",
+        ),
+        (&["for=203.0.113.7, for=_SEVKISEK:4711"], "127.0.0.1"),
+        (&["for=[2001:db8::7]"], "127.0.0.1"),
+        (&["for=203.0.113.7;for=6.6.6.6"], "127.0.0.1"),
+        // A quote that a client opens does not reach what the proxy adds.
+        (&["for=\"6.6.6.6", "for=203.0.113.7"], "203.0.113.7"),
+        (&["for=\"6.6.6.6, for=203.0.113.7"], "203.0.113.7"),
+        (&["203.0.113.7"], "127.0.0.1"),
+    ];
+    names("forwarded", elements).await;
+}
+
+/// The client that these values of the field name, in the access log and to the upstream.
+async fn names(field: &'static str, cases: &[(&[&str], &str)]) {
+    let (origin, proxy) = believing(field).await;
+    for (number, (values, client)) in cases.iter().enumerate() {
+        let path = format!("/{number}");
+        let request = values.iter().fold(get(&path), |request, value| {
+            with_header(request, field, value)
+        });
+        proxy.send(request).await;
+        let line = proxy.access_line(&path).await;
+        let logged = line.field("client");
+        assert_eq!(logged.as_deref(), Some(*client), "{field}: {values:?}");
+        let told = origin.seen()[number].header("x-real-ip");
+        assert_eq!(told, *client, "{field}: {values:?}");
+    }
+}
+
+/// Lists as long as a head may be: each is read, and none for long.
+#[tokio::test]
+async fn long_lists_cost_little() {
+    for (field, element) in [
+        ("x-forwarded-for", "10.1.1.1,"),
+        ("forwarded", "for=10.1.1.1,"),
+        ("forwarded", "for=10.1.1.1;"),
+        ("forwarded", "a;"),
+        ("true-client-ip", "10.1.1.1,"),
+        ("x-forwarded-for", ","),
+        ("forwarded", "\","),
     ] {
-        assert_eq!(seen.header(name), "", "{name}");
+        let (_origin, proxy) = believing(field).await;
+        let value = element.repeat(30_000 / element.len());
+        let mut client = proxy.client().await;
+        let before = proxy.cpu_time();
+        for _ in 0..20 {
+            let answer = client.send(with_header(get("/"), field, &value)).await;
+            assert_eq!(answer.status, 200, "{field}: {element}");
+        }
+        let spent = proxy.cpu_time().saturating_sub(before);
+        assert!(
+            spent < Duration::from_secs(4),
+            "{field}, {element}: {spent:?}"
+        );
     }
 }
 

@@ -3,10 +3,11 @@
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::harness::{Client, ECHO, Origin, Proxy, route_to, until};
+use crate::harness::{Client, ECHO, Origin, Proxy, route_to, run, tool, until};
 
 #[tokio::test]
 async fn a_unix_socket_is_served_with_its_permissions() {
@@ -170,6 +171,82 @@ async fn the_system_chooses_a_port_for_each_port_0() {
     for address in addresses {
         assert_eq!(Client::h1(&address).await.get("/x").await.status, 200);
     }
+}
+
+/// How many connections the system takes for a proxy that accepts none.
+async fn taken(proxy: &Proxy) -> usize {
+    proxy.freeze().await;
+    let address = proxy.address().parse().unwrap();
+    // On one machine a connection is made at once, or waits for room.
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(500));
+    let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).take(100).collect();
+    proxy.signal("-CONT");
+    waiting.len()
+}
+
+#[tokio::test]
+async fn a_backlog_is_as_long_as_it_is_asked_for_to_be() {
+    let config = |backlog: usize| {
+        format!(
+            "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nbacklog = {backlog}\n{ECHO}"
+        )
+    };
+    let proxy = Proxy::start(&config(4)).await;
+    // Linux takes one more.
+    assert_eq!(taken(&proxy).await, 5);
+    assert_eq!(proxy.get("/x").await.status, 200);
+    proxy.reload(&config(16)).await;
+    assert_eq!(taken(&proxy).await, 17);
+}
+
+/// Reads `TCP_FASTOPEN` of the sockets of a process that listen, through copies of them (pidfd_getfd(2)).
+const FAST_OPEN: &str = "
+import ctypes, os, socket, sys
+process = int(sys.argv[1])
+handle = os.pidfd_open(process)
+system = ctypes.CDLL(None, use_errno=True)
+for name in os.listdir(f'/proc/{process}/fd'):
+    copy = system.syscall(438, handle, int(name), 0)
+    if copy < 0:
+        sys.exit(os.strerror(ctypes.get_errno()))
+    try:
+        s = socket.socket(fileno=copy)
+        if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            host, port = s.getsockname()[:2]
+            print(f'{host}:{port}', s.getsockopt(socket.IPPROTO_TCP, 23))
+    except OSError:
+        pass
+";
+
+#[tokio::test]
+async fn fast_open_is_an_option_of_the_socket() {
+    let Some(python) = tool("python3") else {
+        return;
+    };
+    let config = |length: usize| {
+        format!(
+            "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nfast_open = {length}\n{ECHO}"
+        )
+    };
+    let proxy = Proxy::start(&config(8)).await;
+    let length = async || {
+        let mut command = Command::new(&python);
+        command.args(["-c", FAST_OPEN, &proxy.pid().to_string()]);
+        let exit = run(command).await;
+        if !exit.status.success() {
+            eprintln!("skipped: options cannot be read here: {}", exit.stderr);
+            return None;
+        }
+        let mut lines = exit.stdout.lines();
+        let length = lines.find_map(|line| line.strip_prefix(proxy.address()));
+        Some(length.unwrap_or_default().trim().to_owned())
+    };
+    let Some(before) = length().await else {
+        return;
+    };
+    assert_eq!(before, "8");
+    proxy.reload(&config(16)).await;
+    assert_eq!(length().await.as_deref(), Some("16"));
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ async fn all_routes_at_once_but_for_those_that_say_otherwise() {
     assert_eq!(proxy.admin("/readyz").await.status, 200);
     let line = proxy.access_line("/shop/").await;
     assert_eq!(line.field("error").as_deref(), Some("maintenance"));
+    let refused = "tidegate_requests_refused_total{reason=\"maintenance\"}";
+    assert_eq!(proxy.metric(refused).await, 4.0);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::harness::{Client, ECHO, Proxy, Wire, get, with_header};
+use crate::harness::{Client, ECHO, Proxy, Wire, get, until, with_header};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const LINE: &[u8] = b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n";
@@ -276,6 +276,39 @@ async fn caps_are_those_of_the_clients() {
     assert_eq!(first.response().await.status, 200);
     let mut second = Wire::connect_from(from, proxy.address()).await;
     assert!(second.rest().await.is_empty());
+}
+
+/// Where the header is optional, whoever may send it may be a plain client, and one that has not spoken yet too.
+#[tokio::test]
+async fn who_leaves_the_header_out_has_a_cap() {
+    let keys = "proxy_protocol = { trust = [\"127.0.0.0/8\"], optional = true }";
+    let proxy = listening(keys, "[limits]\nconnections_per_address = 1").await;
+    let from = |last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+    let mut first = Wire::connect_from(from(2), proxy.address()).await;
+    first.send(REQUEST).await;
+    assert_eq!(first.response().await.status, 200);
+    let mut second = Wire::connect_from(from(2), proxy.address()).await;
+    second.send(REQUEST).await;
+    assert!(second.rest().await.is_empty());
+    refused(&proxy, "per-address", 1.0).await;
+    let _silent = Wire::connect_from(from(3), proxy.address()).await;
+    until("the silent connection to be counted", async || {
+        let mut next = Wire::connect_from(from(3), proxy.address()).await;
+        next.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            .await;
+        next.rest().await.is_empty().then_some(())
+    })
+    .await;
+    // Who sends one has none: whom it names has.
+    let other: &[u8] = b"PROXY TCP4 203.0.113.8 192.0.2.1 1 443\r\n";
+    let mut open = Vec::new();
+    for header in [&local(), &local(), LINE, other] {
+        let mut client = Client::h1_on(begun(&proxy, header).await).await;
+        assert_eq!(client.get("/").await.status, 200);
+        open.push(client);
+    }
+    let answer = proxy.raw([LINE, REQUEST.as_bytes()].concat()).await;
+    assert!(answer.is_empty());
 }
 
 #[tokio::test]

@@ -58,9 +58,12 @@ async fn forwarded_has_an_element_for_the_sender() {
         seen.header("forwarded"),
         format!("for=203.0.113.7, {element}")
     );
-    // A proxy that says it in another field has passed on what its client wrote.
-    let seen = told(TRUSTING, forward).await;
-    assert_eq!(seen.header("forwarded"), element);
+    // A proxy that says it in another field has passed on what its client wrote: the list begins anew.
+    let elsewhere = format!("{TRUSTING}\nclient_address = \"true-client-ip\"");
+    let seen = told(&elsewhere, forward).await;
+    assert_eq!(seen.header("forwarded"), format!("for=6.6.6.6, {element}"));
+    let seen = told(&elsewhere, "").await;
+    assert_eq!(seen.header("x-forwarded-for"), "6.6.6.6, 127.0.0.1");
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::harness::Proxy;
 use crate::harness::websocket::{Tunnel, echoing};
+use crate::harness::{Proxy, TWO_THREADS};
 
 use super::limited;
 
@@ -37,10 +37,13 @@ async fn a_tunnel_that_is_silent_for_too_long_is_closed() {
 #[tokio::test]
 async fn an_idle_tunnel_needs_little_memory() {
     let origin = echoing().await;
-    let proxy = Proxy::start(&limited(&origin, "connections_per_address = 5000")).await;
+    let limits = limited(&origin, "connections_per_address = 5000");
+    let proxy = Proxy::start(&format!("{TWO_THREADS}{limits}")).await;
     let mut warm = Vec::new();
     for _ in 0..100 {
-        warm.push(Tunnel::open(proxy.address()).await);
+        let mut tunnel = Tunnel::open(proxy.address()).await;
+        tunnel.echoes(&"x".repeat(10_000)).await;
+        warm.push(tunnel);
     }
     let before = proxy.resident_bytes();
     let count = 1000;

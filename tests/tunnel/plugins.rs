@@ -54,3 +54,21 @@ async fn a_plugin_refuses_an_upgrade() {
     let mut tunnel = Tunnel::ask(proxy.address(), request).await;
     tunnel.echoes("hello").await;
 }
+
+/// As in `http/hop_by_hop.rs`: a client that names a plugin's field as one of its connection.
+#[tokio::test]
+async fn what_a_plugin_says_cannot_be_taken_away() {
+    let (origin, heads) = observed().await;
+    let edits =
+        r#"[{ use = "headers", config = { request = [{ set = "x-user", value = "alice" }] } }]"#;
+    let config = route_through(edits, &peer(&origin));
+    let proxy = start_with(&[("headers.wasm", bundled("headers"))], &config).await;
+    let fields = "host: a\r\nconnection: upgrade, x-user, x-mine\r\nupgrade: websocket\r\n\
+         x-user: mallory\r\nx-mine: 1\r\n";
+    let mut tunnel =
+        Tunnel::ask(proxy.address(), format!("GET /ws HTTP/1.1\r\n{fields}\r\n")).await;
+    tunnel.echoes("hello").await;
+    let head = heads.lock().unwrap().clone();
+    assert_eq!(field(&head, "x-user"), Some("alice"));
+    assert_eq!(field(&head, "x-mine"), None);
+}

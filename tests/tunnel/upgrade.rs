@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::harness::websocket::{
     ASKS, Tunnel, echo, echoing, field, read_head, switched, switching,
 };
-use crate::harness::{Origin, Proxy, refusing_address, route_to, route_to_peers};
+use crate::harness::{Origin, Proxy, TWO_THREADS, refusing_address, route_to, route_to_peers};
 
 #[tokio::test]
 async fn bytes_go_both_ways() {
@@ -155,10 +155,14 @@ async fn a_slow_reader_holds_the_sender_back() {
         std::future::pending::<()>().await;
     })
     .await;
-    let proxy = Proxy::start(&route_to(&origin)).await;
+    let proxy = Proxy::start(&format!("{TWO_THREADS}{}", route_to(&origin))).await;
     let mut tunnel = Tunnel::open(proxy.address()).await;
-    let before = proxy.resident_bytes();
     let chunk = vec![b'x'; 1 << 16];
+    tunnel.stream.write_all(&chunk).await.unwrap();
+    proxy
+        .metric_becomes("tidegate_tunnel_bytes_total", chunk.len() as f64)
+        .await;
+    let before = proxy.resident_bytes();
     // Buffers of the system at both ends may be some megabytes; what is beyond would be the proxy's.
     let pushed = async {
         for _ in 0..1024 {

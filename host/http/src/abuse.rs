@@ -23,11 +23,13 @@ pub(crate) enum Refusal {
     BodyBytes,
     /// `CONNECT`.
     Method,
+    /// Its route is in maintenance.
+    Maintenance,
 }
 
 impl Refusal {
     /// All of them, in the order of their discriminants.
-    pub(crate) const ALL: [Refusal; 10] = [
+    pub(crate) const ALL: [Refusal; 11] = [
         Refusal::Malformed,
         Refusal::Framing,
         Refusal::Host,
@@ -38,6 +40,7 @@ impl Refusal {
         Refusal::HeaderBytes,
         Refusal::BodyBytes,
         Refusal::Method,
+        Refusal::Maintenance,
     ];
 
     /// As metrics have it.
@@ -53,6 +56,7 @@ impl Refusal {
             Refusal::HeaderBytes => "header-bytes",
             Refusal::BodyBytes => "body-bytes",
             Refusal::Method => "method",
+            Refusal::Maintenance => "maintenance",
         }
     }
 }

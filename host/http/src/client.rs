@@ -67,6 +67,10 @@ pub(crate) fn trust(head: &mut RequestHeader, field: ClientAddress) {
     remove(head, |name| {
         is_forwarding(name) && !field.is_written_with(name.as_str())
     });
+    if field.is_one_address() && only(&head.headers, field.name()).is_none() {
+        // Whoever reads it next might find an address in it where we find none.
+        head.remove_header(field.name());
+    }
 }
 
 fn remove(head: &mut RequestHeader, which: impl Fn(&HeaderName) -> bool) {
@@ -105,16 +109,34 @@ impl ClientAddress {
         }
     }
 
+    /// Whether it has one address, and no list.
+    fn is_one_address(self) -> bool {
+        !matches!(
+            self,
+            ClientAddress::XForwardedFor | ClientAddress::Forwarded
+        )
+    }
+
     /// Whether a proxy that says in this field who the client is writes this one too.
     fn is_written_with(self, name: &str) -> bool {
-        if name == self.name() || name == "x-request-id" {
-            return true;
+        if name.contains('_') {
+            return false;
         }
-        if name.starts_with("x-forwarded-") {
-            // `forwarded` takes the place of all of these.
-            return self != ClientAddress::Forwarded && !name.contains('_');
+        match name.strip_prefix("x-forwarded-") {
+            Some(said) => match self {
+                ClientAddress::XForwardedFor => true,
+                // It says all of this itself.
+                ClientAddress::Forwarded => false,
+                // CDNs write this one of them, and pass on what clients say in the others.
+                _ => said == "proto",
+            },
+            None => {
+                name == self.name()
+                    || name == "x-request-id"
+                    || name.starts_with("client-cert")
+                    || name.starts_with("x-client-cert-")
+            }
         }
-        name.starts_with("client-cert") || name.starts_with("x-client-cert-") && !name.contains('_')
     }
 }
 

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {
     /// `X-Forwarded-For`, to which the sender is added; `X-Forwarded-Proto` and `-Host`, unless a trusted
-    /// proxy has set them; `X-Real-IP`, the client as it was resolved.
+    /// proxy has set them; `X-Real-IP`, the client as it was resolved. A list that no trusted proxy has begun
+    /// begins with the client.
     XForwarded,
     /// `Forwarded`, to which an element for the sender is added (RFC 7239).
     Forwarded,
@@ -34,6 +35,9 @@ impl Forward {
                 let connection = context.connection.as_deref();
                 let sender = connection.and_then(|c| c.client).map(|sender| sender.ip());
                 let element = element(sender, host, facts.scheme);
+                if let Some(client) = unlisted(head, "forwarded", context) {
+                    head.insert_header("forwarded", node(client))?;
+                }
                 append(head, "forwarded", element)
             }
             Forward::TrueClientIp => client(head, "true-client-ip", context),
@@ -43,6 +47,9 @@ impl Forward {
 }
 
 fn x_forwarded(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+    if let Some(client) = unlisted(head, "x-forwarded-for", context) {
+        head.insert_header("x-forwarded-for", client.to_string())?;
+    }
     let connection = context.connection.as_deref();
     if let Some(sender) = connection.and_then(|c| c.forwarded_for.clone()) {
         append(head, "x-forwarded-for", sender)?;
@@ -66,6 +73,15 @@ fn client(head: &mut RequestHeader, name: &'static str, context: &Context) -> pi
     }
 }
 
+/// The client, where it is not the sender and the list does not say so: the sender is a proxy that says it in
+/// another field, and would be taken for the client.
+fn unlisted(head: &RequestHeader, list: &str, context: &Context) -> Option<IpAddr> {
+    let client = context.facts.client?.ip().to_canonical();
+    let sender = context.connection.as_deref().and_then(|c| c.client);
+    let is_sender = sender.is_some_and(|sender| sender.ip().to_canonical() == client);
+    (!is_sender && !head.headers.contains_key(list)).then_some(client)
+}
+
 /// Add to the list of a trusted proxy.
 fn append(head: &mut RequestHeader, name: &'static str, last: HeaderValue) -> pingora::Result<()> {
     let before = tidegate_chain::joined(&head.headers, name);
@@ -83,12 +99,11 @@ fn append(head: &mut RequestHeader, name: &'static str, last: HeaderValue) -> pi
 /// address to be named by.
 fn element(sender: Option<IpAddr>, host: &[u8], scheme: &str) -> HeaderValue {
     let mut element = Vec::with_capacity(96);
-    match sender.map(|sender| sender.to_canonical()) {
-        Some(IpAddr::V4(address)) => element.extend(format!("for={address};").bytes()),
-        // §6: brackets, and so quotes.
-        Some(IpAddr::V6(address)) => element.extend(format!("for=\"[{address}]\";").bytes()),
-        None => element.extend(b"for=unknown;"),
+    match sender {
+        Some(sender) => element.extend(node(sender.to_canonical()).bytes()),
+        None => element.extend(b"for=unknown"),
     }
+    element.push(b';');
     if !host.is_empty() {
         element.extend(b"host=");
         value(&mut element, host);
@@ -97,6 +112,14 @@ fn element(sender: Option<IpAddr>, host: &[u8], scheme: &str) -> HeaderValue {
     element.extend(b"proto=");
     element.extend(scheme.bytes());
     HeaderValue::from_bytes(&element).unwrap_or(HeaderValue::from_static("for=unknown"))
+}
+
+fn node(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => format!("for={address}"),
+        // §6: brackets, and so quotes.
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+    }
 }
 
 /// A token as it is, anything else in quotes (RFC 9110 §5.6).

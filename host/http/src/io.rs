@@ -42,6 +42,7 @@ use tidegate_chain::HeadLimits;
 use tidegate_listen::Stream;
 use tidegate_listen::tls::Alpn;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Instant;
 
 /// Writes are gathered up to this size.
 const GATHER: usize = 16 * 1024;
@@ -98,6 +99,8 @@ enum Scan {
 /// What a connection's bytes are held to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
+    /// When the time of the first head began.
+    pub(crate) begun: Instant,
     /// Time for a head.
     pub(crate) head_time: Duration,
     /// Time for a write.
@@ -126,7 +129,7 @@ impl Io {
             first,
             gathered: Vec::new(),
             stall: Stall::new(guard.clone(), bounds.write_time),
-            deadline: HeadDeadline::new(clock, bounds.head_time),
+            deadline: HeadDeadline::new(clock, bounds.begun, bounds.head_time),
             scan: match protocol {
                 Protocol::Http1 => Scan::Messages(HeadScan::new(&bounds.head)),
                 Protocol::Http2 => Scan::Frames(FrameScan::new(bounds.control_frames)),

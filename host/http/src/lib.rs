@@ -35,6 +35,7 @@ mod guard;
 mod handshake;
 mod head;
 mod head_scan;
+mod hop_by_hop;
 mod hsts;
 mod https_redirect;
 mod interpose;

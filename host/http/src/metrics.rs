@@ -135,7 +135,7 @@ impl Metrics {
             abuse: Arc::new(AbuseMetrics::new(
                 &counter(
                     "tidegate_requests_refused_total",
-                    "Requests that were refused before they were routed.",
+                    "Requests that were refused before a plugin or an upstream got them, by reason.",
                     &["reason"],
                 )?,
                 counter(

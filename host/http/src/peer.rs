@@ -1,6 +1,6 @@
 //! One peer of an upstream, and what Pingora is told about it.
 
-use crate::connect::{ClientTls, Connector, Dial, Kept, Lent, ProxiedFor};
+use crate::connect::{ClientTls, Connector, Dial, KEEPALIVE, Kept, Lent, ProxiedFor};
 use crate::upstream::UpstreamError;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
@@ -172,6 +172,7 @@ fn template(
     options.idle_timeout = Some(timeouts.idle);
     options.alpn = if http2 { ALPN::H2 } else { ALPN::H1 };
     options.max_h2_streams = H2_STREAMS;
+    options.tcp_keepalive = Some(KEEPALIVE);
     if let Some((tls, name)) = &connector.tls {
         let mut hasher = FxHasher::default();
         (tls.key(), name).hash(&mut hasher);

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tidegate_listen::tls::TlsFacts;
 use tidegate_listen::{Plain, Refused, Stream};
 use tokio::io::AsyncReadExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// What an h2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -119,9 +119,10 @@ where
         let Some((mut stream, tls)) = shaken else {
             return;
         };
+        let bounds = bounds(&limits);
         let sniffed = tokio::select! {
             sniffed = sniff(&mut stream) => sniffed,
-            () = tokio::time::sleep(limits.header_timeout) => return guard.cut(Cut::HeaderTimeout),
+            () = sleep_until(bounds.begun + bounds.head_time) => return guard.cut(Cut::HeaderTimeout),
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Ok((protocol, first)) = sniffed else {
@@ -145,7 +146,7 @@ where
             first,
             protocol,
             clock.clone(),
-            &bounds(&limits),
+            &bounds,
             guard.clone(),
         );
         let connection = Connection {
@@ -239,8 +240,10 @@ fn forwarded_for(client: SocketAddr) -> Option<HeaderValue> {
     HeaderValue::try_from(client.ip().to_canonical().to_string()).ok()
 }
 
+/// For a connection on which the first head may begin now.
 fn bounds(limits: &Limits) -> Bounds {
     Bounds {
+        begun: Instant::now(),
         head_time: limits.header_timeout,
         write_time: limits.write_timeout,
         head: limits.request.head,

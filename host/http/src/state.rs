@@ -75,7 +75,8 @@ pub struct RequestLimits {
 pub struct Limits {
     /// Of a request, whatever its route.
     pub request: RequestLimits,
-    /// From the first byte of a head to its end; on a new connection, from its start.
+    /// From the first byte of a head to its end; of the first one on a connection, from when it may come: once a
+    /// PROXY protocol header and the handshake of TLS are done.
     pub header_timeout: Duration,
     /// Of all that comes before HTTP: a PROXY protocol header and the handshake of TLS together.
     pub handshake_timeout: Duration,

@@ -77,17 +77,17 @@ impl Caps {
 }
 
 impl Slot {
-    /// Count the connection as one of this client, once.
+    /// Count the connection as one of this client, and of nobody else any more.
     ///
     /// # Errors
     /// The client has reached its cap.
     pub fn count(&mut self, client: IpAddr) -> Result<(), Refused> {
-        if self.address.is_some() {
-            return Ok(());
-        }
         let address = subscriber(client);
         let inner = &self.caps.0;
         let mut counts = inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = self.address.take() {
+            counts.give_back(before);
+        }
         let open = counts.by_address.get(&address).copied().unwrap_or(0);
         if open >= inner.per_address.load(Ordering::Relaxed) {
             return Err(Refused::PerAddress);
@@ -96,6 +96,26 @@ impl Slot {
         self.address = Some(address);
         Ok(())
     }
+
+    /// Count the connection as nobody's, as long as it lasts.
+    pub(crate) fn count_for_nobody(&mut self) {
+        let counts = &self.caps.0.counts;
+        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(address) = self.address.take() {
+            counts.give_back(address);
+        }
+    }
+}
+
+impl Counts {
+    fn give_back(&mut self, address: IpAddr) {
+        if let Some(open) = self.by_address.get_mut(&address) {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
 }
 
 impl Drop for Slot {
@@ -103,12 +123,8 @@ impl Drop for Slot {
         let counts = &self.caps.0.counts;
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.connections = counts.connections.saturating_sub(1);
-        let Some(address) = self.address else { return };
-        if let Some(of_address) = counts.by_address.get_mut(&address) {
-            *of_address = of_address.saturating_sub(1);
-            if *of_address == 0 {
-                counts.by_address.remove(&address);
-            }
+        if let Some(address) = self.address {
+            counts.give_back(address);
         }
     }
 }
@@ -138,12 +154,13 @@ mod tests {
         let a = take(&caps, "192.0.2.1").unwrap();
         let mut b = take(&caps, "::ffff:192.0.2.1").unwrap();
         assert_eq!(take(&caps, "192.0.2.1").unwrap_err(), Refused::PerAddress);
-        // Counted once, whatever is said later.
+        // It turns out to be somebody else's.
         b.count("192.0.2.2".parse().unwrap()).unwrap();
-        let _c = caps.take().unwrap();
+        let c = take(&caps, "192.0.2.1").unwrap();
         assert_eq!(caps.take().unwrap_err(), Refused::Connections);
-        drop(a);
-        assert!(take(&caps, "192.0.2.1").is_ok());
+        drop((a, c));
+        b.count_for_nobody();
+        assert!(caps.0.counts.lock().unwrap().by_address.is_empty());
     }
 
     #[test]

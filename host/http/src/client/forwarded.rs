@@ -6,6 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// Parameters of one element. There are four in the RFC; each is compared with those before it.
+const PARAMETERS_MAX: usize = 16;
+
 /// What one proxy says of the request that it got.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Element<'a> {
@@ -52,7 +55,8 @@ fn element(bytes: &[u8]) -> Option<Element<'_>> {
         let (name, after) = rest.split_once('=')?;
         let (value, after) = value(after)?;
         let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if !is_token(name) || seen.iter().any(|&before| is(before)) {
+        let again = seen.iter().any(|&before| is(before));
+        if !is_token(name) || again || seen.len() == PARAMETERS_MAX {
             return None;
         }
         seen.push(name);
@@ -223,6 +227,12 @@ mod tests {
         ] {
             assert_eq!(from(value), ["!"], "{value}");
         }
+        let with = |count| {
+            let more = (1..count).map(|n| format!(";p{n}=x")).collect::<String>();
+            from(&format!("for=192.0.2.43{more}"))
+        };
+        assert_eq!(with(PARAMETERS_MAX), ["192.0.2.43:0"]);
+        assert_eq!(with(PARAMETERS_MAX + 1), ["!"]);
     }
 
     #[test]

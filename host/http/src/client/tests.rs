@@ -104,6 +104,29 @@ fn one_address_is_one_address() {
 }
 
 #[test]
+fn what_is_not_one_address_is_not_passed_on() {
+    let field = ClientAddress::CfConnectingIp;
+    let left = |values: &[&str]| {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        for value in values {
+            head.append_header(field.name(), *value).unwrap();
+        }
+        trust(&mut head, field);
+        head.headers.get_all(field.name()).iter().count()
+    };
+    assert_eq!(left(&["203.0.113.7"]), 1);
+    assert_eq!(left(&["[2001:db8::1]:4711"]), 1);
+    for values in [
+        &["203.0.113.7", "203.0.113.7"][..],
+        &["203.0.113.7, 6.6.6.6"],
+        &["203.0.113"],
+        &[""],
+    ] {
+        assert_eq!(left(values), 0, "{values:?}");
+    }
+}
+
+#[test]
 fn trust_is_by_network() {
     let trusted = ["10.0.0.0/8".parse().unwrap()];
     let sender = |text: &str| Some(text.parse().unwrap());
@@ -114,7 +137,7 @@ fn trust_is_by_network() {
     assert!(is_trusted(None, &[]));
 }
 
-const EVERY: [&str; 20] = [
+const EVERY: [&str; 21] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-proto",
@@ -134,6 +157,7 @@ const EVERY: [&str; 20] = [
     "x-forwarded_proto",
     "true_client_ip",
     "client_cert",
+    "client-cert_chain",
     "x_client_cert_subject",
 ];
 const OTHERS: [&str; 6] = [
@@ -187,11 +211,7 @@ fn of_a_trusted_proxy_what_it_writes_is_believed() {
     assert_eq!(kept(ClientAddress::XForwardedFor), expected);
     let expected = [&["forwarded", "x-request-id"][..], &certificate].concat();
     assert_eq!(kept(ClientAddress::Forwarded), expected);
-    let expected = [
-        &forwarded[..],
-        &["true-client-ip", "x-request-id"],
-        &certificate,
-    ]
-    .concat();
+    // The value here is no address.
+    let expected = [&["x-forwarded-proto", "x-request-id"][..], &certificate].concat();
     assert_eq!(kept(ClientAddress::TrueClientIp), expected);
 }

@@ -56,13 +56,13 @@ pub(super) struct HeadDeadline {
 }
 
 impl HeadDeadline {
-    /// The first head begins now.
-    pub(super) fn new(clock: Arc<HeadClock>, timeout: Duration) -> HeadDeadline {
+    /// The time of the first head has begun, whether or not any of it has come.
+    pub(super) fn new(clock: Arc<HeadClock>, begun: Instant, timeout: Duration) -> HeadDeadline {
         HeadDeadline {
             head: clock.now(),
             clock,
             timeout,
-            begun: Some(Instant::now()),
+            begun: Some(begun),
             timer: None,
         }
     }

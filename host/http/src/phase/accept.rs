@@ -4,6 +4,7 @@
 use crate::abuse::Refusal;
 use crate::client;
 use crate::context::Context;
+use crate::hop_by_hop;
 use crate::state::{Limits, RequestLimits};
 use crate::tunnel::is_extended_connect;
 use http::uri::{PathAndQuery, Uri};
@@ -139,6 +140,7 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refused>
     }
     check_size(head, context.limits())?;
     check_framing(head)?;
+    hop_by_hop::remove_named(head).map_err(|text| bad(Refusal::Malformed, text))?;
     if !is_path_or_url(head.raw_path()) {
         return Err(bad(Refusal::Target, "the request target is not valid"));
     }

@@ -1,6 +1,7 @@
 //! Find the route, run its plugins, and give the answers that need no upstream.
 
 use super::{accept, challenge, failure, request_body};
+use crate::abuse::Refusal;
 use crate::context::Context;
 use crate::plugins::{Plugins, unless_gone};
 use crate::state::{Redirect, Route, Target};
@@ -81,6 +82,7 @@ fn find_route(head: &RequestHeader, context: &mut Context) -> ControlFlow<Reply,
     }
     if let Some(reply) = maintenance::reply(context) {
         context.problem = Some("maintenance".to_owned());
+        context.count_refused(Refusal::Maintenance);
         return ControlFlow::Break(reply);
     }
     match &context.route {

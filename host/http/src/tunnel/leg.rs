@@ -1,13 +1,13 @@
 //! The upstream's leg of a tunnel: a connection of its own, on which the request is sent as HTTP/1.1.
 
-use super::upgrade::{Upgrade, hop_by_hop};
-use crate::client;
+use super::upgrade::Upgrade;
 use crate::connect::Connected;
 use crate::context::Context;
+use crate::hop_by_hop;
 use crate::phase::{failure, upstream_peer, upstream_request};
 use crate::plugins::internal;
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{Response, StatusCode};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -61,7 +61,7 @@ pub(super) async fn ask(
     upgrade: &Upgrade,
 ) -> pingora::Result<Answer> {
     let (stream, read_timeout) = connect(session, context).await?;
-    let mut head = own_head(session.req_header(), context)?;
+    let mut head = own_head(session.req_header());
     upstream_request::run(session, &mut head, context).await?;
     let request = upgrade.request(head);
     match exchange(stream, request, read_timeout).await {
@@ -113,21 +113,14 @@ async fn connect(
     }
 }
 
-/// A copy of the head, without what is about the client's connection.
-fn own_head(head: &RequestHeader, context: &mut Context) -> pingora::Result<RequestHeader> {
+/// A copy of the head, without what is about the client's connection. What the client named there itself went
+/// when the request was accepted: a field of that name is one that a plugin has set since.
+fn own_head(head: &RequestHeader) -> RequestHeader {
     let mut copy = head.clone();
-    let names = hop_by_hop(&head.headers);
-    // Who could have them removed could take away what the proxy says, or the host.
-    let is_protected =
-        |name: &header::HeaderName| name == header::HOST || client::is_forwarding(name);
-    if names.iter().any(is_protected) {
-        let reason = "the connection field names a field that is not about the connection";
-        return Err(failure::refuse(context, StatusCode::BAD_REQUEST, reason));
+    for name in hop_by_hop::names(&head.headers) {
+        copy.remove_header(&name);
     }
-    for name in &names {
-        copy.remove_header(name);
-    }
-    Ok(copy)
+    copy
 }
 
 /// Send a request and wait for the head that answers it.

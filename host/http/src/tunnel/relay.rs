@@ -1,8 +1,8 @@
 //! An upstream that did not switch protocols: its answer goes to the client as any other.
 
 use super::leg::{Answer, broken};
-use super::upgrade::hop_by_hop;
 use crate::context::Context;
+use crate::hop_by_hop;
 use crate::phase;
 use http::{StatusCode, header};
 use http_body_util::BodyExt;
@@ -68,7 +68,7 @@ fn strip(head: &mut ResponseHeader) {
             || name == header::TRAILER
             || name == header::UPGRADE && head.status == StatusCode::UPGRADE_REQUIRED
     };
-    let names = hop_by_hop(&head.headers);
+    let names = hop_by_hop::names(&head.headers);
     let gone: Vec<_> = names.into_iter().filter(|name| !keeps(name)).collect();
     for name in gone {
         head.remove_header(&name);

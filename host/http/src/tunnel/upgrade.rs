@@ -4,6 +4,7 @@
 //! Both have one form from the start: an extended CONNECT becomes the GET that it would be in HTTP/1.1, so
 //! that routes and plugins cannot tell the one from the other, and what guards the one guards the other.
 
+use crate::hop_by_hop;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -13,20 +14,6 @@ use http_body_util::Empty;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-
-/// Fields that are about one connection (RFC 9110 §7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [&str; 10] = [
-    "connection",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Protocols that would carry requests past routes and plugins. `h2c` is obsolete (RFC 9113 §3.1).
 const NEVER: [&str; 4] = ["h2", "h2c", "http", "tls"];
@@ -133,7 +120,7 @@ impl Upgrade {
     /// The head that opens the tunnel for the client, from the upstream's 101.
     pub(super) fn opening(&self, head: &mut ResponseHeader) -> pingora::Result<()> {
         let chosen = head.headers.get(header::UPGRADE).cloned();
-        for name in hop_by_hop(&head.headers) {
+        for name in hop_by_hop::names(&head.headers) {
             head.remove_header(&name);
         }
         head.remove_header(&header::CONTENT_LENGTH);
@@ -152,25 +139,14 @@ impl Upgrade {
     }
 }
 
-/// The names of a message's fields that are about its connection.
-pub(super) fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
-    let named = tokens(fields, header::CONNECTION);
-    let named = named.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-    let always = HOP_BY_HOP.iter().copied().map(HeaderName::from_static);
-    named.chain(always).collect()
-}
-
-/// The members of a list (RFC 9110 §5.6.1). What is not ASCII is left out.
+/// The members of a list. What is not UTF-8 is left out.
 fn tokens(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = fields.get_all(name).into_iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    let members = values.flat_map(|value| value.split(','));
-    members.map(str::trim).filter(|member| !member.is_empty())
+    hop_by_hop::members(fields, name).filter_map(|member| str::from_utf8(member).ok())
 }
 
 /// Whether it has the form of a protocol (RFC 9110 §7.8), and is one that the proxy carries.
 fn is_protocol(text: &str) -> bool {
-    let is_token = |text: &str| !text.is_empty() && text.bytes().all(is_token_byte);
+    let is_token = |text: &str| hop_by_hop::is_token(text.as_bytes());
     let (name, version) = match text.split_once('/') {
         Some((name, version)) => (name, Some(version)),
         None => (text, None),
@@ -178,11 +154,6 @@ fn is_protocol(text: &str) -> bool {
     is_token(name)
         && version.is_none_or(is_token)
         && !NEVER.iter().any(|never| never.eq_ignore_ascii_case(name))
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// What a server answers to a key (RFC 6455 §4.2.2).

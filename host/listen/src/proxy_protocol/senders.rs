@@ -31,7 +31,8 @@ impl Connection {
     /// Find out who the client is, and count the connection as one of its own. From a trusted sender
     /// this waits for a header, without end: the caller has a deadline. Nothing is read from others.
     ///
-    /// A trusted sender has no cap of its own. Whom it names has.
+    /// A sender of headers has no cap of its own. Whom it names has; and where the header is optional, whoever
+    /// has sent none (yet), for that may be any client.
     ///
     /// # Errors
     /// The header that has to be there is not, or is wrong, or the client has reached its cap.
@@ -39,10 +40,14 @@ impl Connection {
         let Some(senders) = senders.filter(|senders| senders.trust(self.peer)) else {
             return self.count();
         };
+        if senders.optional {
+            self.count()?;
+        }
         match read(&mut self.stream, &senders.accept).await {
             Ok(header) => {
                 self.tlvs = header.tlvs;
                 let Some(addresses) = header.addresses else {
+                    self.slot.count_for_nobody();
                     return Ok(());
                 };
                 self.client = Some(addresses.source);

@@ -1,0 +1,142 @@
+//! Fields that are about one connection and end with it (RFC 9110 §7.6.1): those that always are, and those
+//! that the sender of a message names in `connection`.
+
+use crate::client;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora::http::RequestHeader;
+
+/// Those that always are.
+const ALWAYS: [&str; 10] = [
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Remove what a client names in `connection`, before anybody adds to its head: what plugins and the proxy say
+/// in a field of such a name is theirs, and goes on. Of `connection` itself an upgrade is left.
+///
+/// # Errors
+/// What is no name, and the names of fields that are about more than the connection: those in which a trusted
+/// proxy says for whom it asks, the host, and the length. Who could have them removed could pass for another.
+pub(crate) fn remove_named(head: &mut RequestHeader) -> Result<(), &'static str> {
+    if !head.headers.contains_key(header::CONNECTION) {
+        return Ok(());
+    }
+    let mut named = Vec::new();
+    let mut upgrades = false;
+    for member in members(&head.headers, header::CONNECTION) {
+        let name = is_token(member)
+            .then(|| HeaderName::from_bytes(member).ok())
+            .flatten()
+            .ok_or("the connection field is not a list of names")?;
+        if name == header::HOST || name == header::CONTENT_LENGTH || client::is_forwarding(&name) {
+            return Err("the connection field names a field that is not about the connection");
+        }
+        upgrades |= name == header::UPGRADE;
+        if !ALWAYS.contains(&name.as_str()) {
+            named.push(name);
+        }
+    }
+    for name in &named {
+        head.remove_header(name);
+    }
+    head.remove_header(&header::CONNECTION);
+    if upgrades {
+        // A name and a value that are valid.
+        let _ = head.insert_header(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    Ok(())
+}
+
+/// The names of the fields of a message that end with its connection.
+pub(crate) fn names(fields: &HeaderMap) -> Vec<HeaderName> {
+    let named = members(fields, header::CONNECTION);
+    let named = named.filter_map(|name| HeaderName::from_bytes(name).ok());
+    let always = ALWAYS.iter().copied().map(HeaderName::from_static);
+    named.chain(always).collect()
+}
+
+/// The members of a list (RFC 9110 §5.6.1).
+pub(crate) fn members(fields: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let values = fields.get_all(name).into_iter();
+    let members = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    members
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+/// RFC 9110 §5.6.2.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn head(connection: &[&str]) -> RequestHeader {
+        let mut head = RequestHeader::build("GET", b"/", None).unwrap();
+        for name in ["host", "x-mine", "x-other", "keep-alive", "content-length"] {
+            head.append_header(name, "1").unwrap();
+        }
+        for value in connection {
+            head.append_header("connection", *value).unwrap();
+        }
+        head
+    }
+
+    #[test]
+    fn what_is_named_is_removed() {
+        let mut head = head(&["close, X-Mine,, x-absent", "Upgrade"]);
+        remove_named(&mut head).unwrap();
+        let left: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        let expected = [
+            "host",
+            "x-other",
+            "keep-alive",
+            "content-length",
+            "connection",
+        ];
+        assert!(expected.iter().all(|name| left.contains(name)), "{left:?}");
+        assert_eq!(left.len(), expected.len());
+        assert_eq!(head.headers["connection"], "upgrade");
+    }
+
+    #[test]
+    fn what_is_about_more_than_the_connection_cannot_be_named() {
+        for value in [
+            "host",
+            "Content-Length",
+            "close, x-forwarded-for",
+            "x_forwarded_for",
+            "true-client-ip",
+            "\"x-mine\"",
+            "x mine",
+            ":authority",
+        ] {
+            assert!(remove_named(&mut head(&[value])).is_err(), "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_goes_that_others_need(value in "[ -~]{0,60}") {
+            let mut head = head(&[&value]);
+            let _ = remove_named(&mut head);
+            for name in ["host", "content-length"] {
+                prop_assert!(head.headers.contains_key(name));
+            }
+        }
+    }
+}
