@@ -4,6 +4,7 @@
 mod names;
 
 use crate::app::Parts;
+use crate::certificates::FILE_MAX;
 use crate::tls::Tls;
 use crate::watch::Stamp;
 use async_trait::async_trait;
@@ -11,9 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use prometheus::Registry;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_acme::{
     Acme, Authority, Backoff, Certificate, Challenge, Dns, ExternalAccount, Hook, Key, KeyType,
@@ -21,11 +20,8 @@ use tidegate_acme::{
     Update, certdefs,
 };
 use tidegate_capability::secret::Secrets;
-use tidegate_config::{self as config, Config, Error, Errors};
+use tidegate_config::{self as config, Config, Error, Errors, read_file};
 use tidegate_listen::tls;
-
-/// The most bytes of `ca`: all authorities of a system have a quarter of it.
-const ROOTS_BYTES: u64 = 1024 * 1024;
 
 /// Open challenges `http-01`, for requests.
 #[derive(Debug)]
@@ -166,10 +162,8 @@ fn authority(
 ) -> Result<Authority, Vec<Error>> {
     let problem = |problem: String| vec![config.error(section.span, problem)];
     let roots = section.ca.as_ref().map(|file| {
-        read_roots(&file.value).map_err(|error| {
-            let text = format!("cannot read {}: {error}", file.value.display());
-            vec![config.error(file.span, text)]
-        })
+        read_file(&file.value, FILE_MAX)
+            .map_err(|error| vec![config.error(file.span, error.to_string())])
     });
     let store_key = section.encryption.as_ref().map(|name| {
         let key = StoreKey::new(Secret::new(secret(secrets, name)));
@@ -220,21 +214,6 @@ fn authority(
             remember: on_demand.remember,
         }),
     })
-}
-
-/// The content of a file with authorities, if it is a file and of a size that such files have.
-fn read_roots(path: &Path) -> io::Result<Vec<u8>> {
-    // Before it is opened: a pipe would be waited for.
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() > ROOTS_BYTES {
-        let problem = format!("it is not a file of at most {ROOTS_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
-    }
-    let mut content = Vec::new();
-    File::open(path)?
-        .take(ROOTS_BYTES)
-        .read_to_end(&mut content)?;
-    Ok(content)
 }
 
 fn rate(rate: config::Rate) -> Rate {
