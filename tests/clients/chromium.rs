@@ -144,6 +144,8 @@ async fn visit(keys: &str) -> Option<(Value, [String; 2])> {
     let origin = site().await;
     let rest = format!(
         "
+[limits]
+tunnel_close_timeout = \"100ms\"
 [[route]]
 name = \"socket\"
 match = {{ path = \"/socket\" }}
@@ -161,6 +163,9 @@ protocol = \"http2\"
     let _browser = Browser::open(&program, &proxy, &places, "https://app.example/");
     let report = serde_json::from_slice(&report(&origin).await).unwrap();
     let line = proxy.access_line("/socket").await;
+    // It has ended, though in HTTP/2 Chromium does not say so.
+    proxy.metric_becomes("tidegate_tunnels", 0.0).await;
+    assert_eq!(line.field("error"), None, "{}", line.text);
     let fields = ["protocol", "status"].map(|name| line.field(name).unwrap());
     Some((report, fields))
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::harness::websocket::{Tunnel, echoing};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::harness::websocket::{Tunnel, echoing, switching};
 use crate::harness::{Proxy, TWO_THREADS};
 
 use super::limited;
@@ -31,6 +33,24 @@ async fn a_tunnel_that_is_silent_for_too_long_is_closed() {
     let line = proxy.access_line("/ws").await;
     assert_eq!(line.field("error").unwrap(), "proxy: the tunnel was idle");
     origin.is_left().await;
+}
+
+/// Chromium does so over HTTP/2, where the stream would count as open.
+#[tokio::test]
+async fn a_client_that_does_not_end_after_its_upstream_is_not_waited_for() {
+    let origin = switching(|mut stream, _| async move {
+        stream.write_all(b"bye").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+    })
+    .await;
+    let proxy = Proxy::start(&limited(&origin, "tunnel_close_timeout = \"200ms\"")).await;
+    let mut tunnel = Tunnel::open(proxy.address()).await;
+    assert_eq!(tunnel.rest().await.unwrap(), "bye");
+    origin.is_left().await;
+    // It is how such tunnels end, and no error.
+    assert_eq!(proxy.access_line("/ws").await.field("error"), None);
 }
 
 /// Both ends' sockets, and what the proxy holds besides; an upstream and a client each have one as well.

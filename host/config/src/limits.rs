@@ -74,6 +74,10 @@ pub struct Limits {
     /// How long an upgraded connection, such as a WebSocket, may stay open without a byte either way.
     #[serde(with = "Text::<Duration>")]
     pub tunnel_idle_timeout: Duration,
+    /// How long the client of an upgraded connection may leave its half open without sending anything, once the
+    /// upstream has ended its own.
+    #[serde(with = "Text::<Duration>")]
+    pub tunnel_close_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -98,6 +102,7 @@ impl Default for Limits {
             handshakes_per_address: 500,
             client_hello_bytes: 16 * KIB,
             tunnel_idle_timeout: Duration::from_secs(24 * 3600),
+            tunnel_close_timeout: Duration::from_secs(10),
         }
     }
 }

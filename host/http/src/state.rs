@@ -96,6 +96,8 @@ pub struct Limits {
     pub h2_streams: u32,
     /// Of a tunnel, without a byte either way.
     pub tunnel_idle_timeout: Duration,
+    /// Of a tunnel that its upstream has ended, without a byte of the client's.
+    pub tunnel_close_timeout: Duration,
 }
 
 /// A route: what is run and who is asked.

@@ -280,6 +280,7 @@ fn limits(limits: &config::Limits) -> Limits {
         requests_per_connection: limits.requests_per_connection,
         h2_streams: limits.h2_streams,
         tunnel_idle_timeout: limits.tunnel_idle_timeout,
+        tunnel_close_timeout: limits.tunnel_close_timeout,
     }
 }
 

@@ -394,7 +394,7 @@ fn plugins_get_json_and_point_back_into_the_file() {
         .error(rules.locate("rules.1.name"), "unknown rule")
         .to_string();
     assert!(
-        error.contains("full.toml:196:49: unknown rule\n"),
+        error.contains("full.toml:197:49: unknown rule\n"),
         "{error}"
     );
 }

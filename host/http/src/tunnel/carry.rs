@@ -2,6 +2,9 @@
 //!
 //! The directions are independent: each has what it could not write yet, and goes on when the other has
 //! ended (RFC 6455 §7.1.1 leaves it to the server to close first). While nothing moves, no buffer is held.
+//!
+//! When the upstream has ended, the client has a deadline: Chromium, for one, forgets a WebSocket over HTTP/2 then
+//! and never ends its own half, so that the stream would count as open for as long as the connection is.
 
 use crate::metrics::TunnelMetrics;
 use bytes::{Buf, Bytes};
@@ -55,22 +58,33 @@ pub(super) struct Early {
     pub(super) from_upstream: Bytes,
 }
 
-/// Carry bytes until both sides have ended. An end is passed on as such, so that either side may go on
-/// sending after the other.
+/// How long no byte may come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Silence {
+    /// Either way.
+    pub(super) open: Duration,
+    /// From the client, once the upstream has ended.
+    pub(super) ended: Duration,
+}
+
+/// Carry bytes until both sides have ended, or the upstream has and the client is silent. An end is passed on as
+/// such, so that either side may go on sending after the other.
 ///
 /// # Errors
-/// A connection failed, or was silent for `idle`; `traffic` says what went through until then.
+/// A connection failed, or was silent while it was open; `traffic` says what went through until then.
 pub(super) async fn carry(
     client: &mut (impl AsyncRead + AsyncWrite + Unpin),
     upstream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     early: Early,
-    idle: Duration,
+    silence: Silence,
     metrics: &TunnelMetrics,
     traffic: &mut Traffic,
 ) -> Result<(), Broken> {
     let mut up = Direction::new(early.from_client);
     let mut down = Direction::new(early.from_upstream);
-    let mut timer = pin!(sleep(idle));
+    let mut allowed = silence.open;
+    let mut timer = pin!(sleep(allowed));
+    let mut closing = false;
     let mut last = Instant::now();
     poll_fn(|cx| {
         let up_is_over = up.poll(cx, client, upstream);
@@ -89,13 +103,19 @@ pub(super) async fn carry(
             (Poll::Ready(Err(_)), _) => return Poll::Ready(Err(Broken::Client)),
             (_, Poll::Ready(Err(_))) => return Poll::Ready(Err(Broken::Upstream)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
+            (_, Poll::Ready(Ok(()))) if !closing => {
+                closing = true;
+                allowed = silence.open.min(silence.ended);
+                last = Instant::now();
+                timer.as_mut().reset(last + allowed);
+            }
             _ => {}
         }
         // The timer is set anew only when it fires, not with each byte.
         while timer.as_mut().poll(cx).is_ready() {
-            let end = last + idle;
+            let end = last + allowed;
             if end <= Instant::now() {
-                return Poll::Ready(Err(Broken::Idle));
+                return Poll::Ready(if closing { Ok(()) } else { Err(Broken::Idle) });
             }
             timer.as_mut().reset(end);
         }
@@ -209,6 +229,10 @@ mod tests {
     }
 
     const HOUR: Duration = Duration::from_secs(3600);
+    const SILENCE: Silence = Silence {
+        open: HOUR,
+        ended: Duration::from_secs(10),
+    };
 
     #[tokio::test]
     async fn what_came_early_goes_first_and_an_end_leaves_the_other_way_open() {
@@ -221,7 +245,7 @@ mod tests {
         let carried = tokio::spawn(async move {
             let mut traffic = Traffic::default();
             let (metrics, sides) = (metrics(), (&mut client_side, &mut upstream_side));
-            let ended = carry(sides.0, sides.1, early, HOUR, &metrics, &mut traffic).await;
+            let ended = carry(sides.0, sides.1, early, SILENCE, &metrics, &mut traffic).await;
             (ended, traffic, metrics)
         });
         client.write_all(b"and late").await.unwrap();
@@ -248,7 +272,7 @@ mod tests {
             let (metrics, mut traffic) = (metrics(), Traffic::default());
             let early = Early::default();
             let (a, b) = (&mut client_side, &mut upstream_side);
-            let _ = carry(a, b, early, HOUR, &metrics, &mut traffic).await;
+            let _ = carry(a, b, early, SILENCE, &metrics, &mut traffic).await;
         });
         let data = vec![7; 1 << 20];
         let mut sent = 0;
@@ -273,11 +297,32 @@ mod tests {
             let (metrics, mut traffic) = (metrics(), Traffic::default());
             let early = Early::default();
             let (a, b) = (&mut client_side, &mut upstream_side);
-            carry(a, b, early, HOUR, &metrics, &mut traffic).await
+            carry(a, b, early, SILENCE, &metrics, &mut traffic).await
         });
         sleep(HOUR / 2).await;
         client.write_all(b"x").await.unwrap();
         assert_eq!(carried.await.unwrap(), Err(Broken::Idle));
         assert_eq!(begin.elapsed().as_secs(), HOUR.as_secs() * 3 / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_silent_after_the_upstreams_end_has_ended() {
+        let (mut client, mut client_side) = duplex(64);
+        let (mut upstream, mut upstream_side) = duplex(64);
+        let begin = Instant::now();
+        let carried = tokio::spawn(async move {
+            let (metrics, mut traffic) = (metrics(), Traffic::default());
+            let early = Early::default();
+            let (a, b) = (&mut client_side, &mut upstream_side);
+            carry(a, b, early, SILENCE, &metrics, &mut traffic).await
+        });
+        upstream.shutdown().await.unwrap();
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        sleep(SILENCE.ended / 2).await;
+        // It may still say something.
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(upstream.read_u8().await.unwrap(), b'x');
+        assert_eq!(carried.await.unwrap(), Ok(()));
+        assert_eq!(begin.elapsed(), SILENCE.ended * 3 / 2);
     }
 }

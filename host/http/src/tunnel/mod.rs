@@ -27,7 +27,7 @@ use crate::metrics::TunnelMetrics;
 use crate::plugins::internal;
 use crate::{phase, respond};
 use bytes::{Bytes, BytesMut};
-use carry::{Broken, Early, carry};
+use carry::{Broken, Early, Silence, carry};
 use h2_stream::H2Stream;
 use http::{StatusCode, header};
 use leg::Switched;
@@ -36,7 +36,6 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 use prometheus::IntGauge;
-use std::time::Duration;
 use tidegate_listen::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -59,19 +58,25 @@ pub(crate) async fn run(
     };
     let metrics = &route.metrics.tunnels;
     let _open = Open::new(&metrics.open);
-    let idle = context.state.limits.tunnel_idle_timeout;
+    let limits = &context.state.limits;
+    let silence = Silence {
+        open: limits.tunnel_idle_timeout,
+        ended: limits.tunnel_close_timeout,
+    };
     let mut traffic = Traffic::default();
     let ended = match &mut *session.downstream_session {
         ServerSession::H2(client) => {
             let client = H2Stream::new(client);
             let client = client.ok_or_else(|| internal("a tunnel without a head"))?;
             let sides = Sides { client, upstream };
-            sides.join(Bytes::new(), idle, metrics, &mut traffic).await
+            sides
+                .join(Bytes::new(), silence, metrics, &mut traffic)
+                .await
         }
         client => {
             let (client, early) = take(client).await?;
             let sides = Sides { client, upstream };
-            sides.join(early, idle, metrics, &mut traffic).await
+            sides.join(early, silence, metrics, &mut traffic).await
         }
     };
     context.tunnel = Some(traffic);
@@ -184,7 +189,7 @@ impl<C: Client> Sides<C> {
     async fn join(
         mut self,
         from_client: Bytes,
-        idle: Duration,
+        silence: Silence,
         metrics: &TunnelMetrics,
         traffic: &mut Traffic,
     ) -> Result<(), Broken> {
@@ -193,7 +198,7 @@ impl<C: Client> Sides<C> {
             from_upstream: std::mem::take(&mut self.upstream.early),
         };
         let (client, upstream) = (&mut self.client, &mut self.upstream.stream);
-        let ended = carry(client, upstream, early, idle, metrics, traffic).await;
+        let ended = carry(client, upstream, early, silence, metrics, traffic).await;
         match ended {
             Err(Broken::Upstream) => self.client.reset(),
             Err(Broken::Client) => self.upstream.reset(),
