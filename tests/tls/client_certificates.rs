@@ -163,7 +163,7 @@ async fn what_is_too_long_to_be_told_lets_nobody_in() {
     for field in ["x-client-cert-subject", "x-client-cert-san"] {
         assert_eq!(headers[field][0].as_str().unwrap().len(), 4096, "{field}");
     }
-    for (name, alternatives) in [(4094, 1), (1, 4093), (60_000, 1)] {
+    for (name, alternatives) in [(4094, 1), (1, 4093), (20_000, 1)] {
         assert!(request(&with(name, alternatives), &proxy).await.is_err());
     }
     proxy

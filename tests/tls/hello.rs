@@ -188,7 +188,10 @@ async fn handshakes_at_once_are_capped_and_connections_after_them_are_not() {
         tried.is_err().then_some(())
     })
     .await;
-    assert!(proxy.metric(&refused("handshakes")).await >= 1.0);
+    until("it to be counted", async || {
+        (proxy.metric(&refused("handshakes")).await >= 1.0).then_some(())
+    })
+    .await;
     drop(waiting);
     until("places to be free again", async || {
         client.connect(proxy.address()).await.ok()

@@ -104,6 +104,8 @@ impl Refused {
     pub(super) fn of(error: io::Error) -> Refused {
         let inner = error.get_ref();
         match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            // More at once than the engine holds.
+            None if error.kind() == io::ErrorKind::InvalidData => Refused::Tls,
             None => Refused::Gone,
             Some(
                 rustls::Error::InvalidCertificate(_)
