@@ -39,11 +39,14 @@ pub(super) struct Asked {
     pub payload: Value,
 }
 
+/// Changes an answer.
+pub(super) type Edit = dyn FnOnce(&mut Response<Bytes>) + Send;
+
 /// What becomes of an answer.
 pub(super) enum Change {
     Pass,
     /// The authority is asked, and its answer is changed.
-    After(Box<dyn FnOnce(&mut Response<Bytes>) + Send>),
+    After(Box<Edit>),
     /// It is not asked.
     Instead(Response<Bytes>),
     /// It is not asked, and no answer comes.
