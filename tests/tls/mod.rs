@@ -2,6 +2,7 @@
 
 mod certificates;
 mod client_certificates;
+mod diagnosis;
 mod files;
 mod handshake;
 mod hello;

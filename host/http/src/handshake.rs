@@ -1,12 +1,13 @@
 //! TLS with a client, where the listener has it; and what is told of it to plugins and upstreams.
 
 use crate::Metrics;
+use crate::throttle::Throttle;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 use std::net::IpAddr;
 use tidegate_chain::Value;
-use tidegate_listen::tls::{Acceptor, Forward, Refused, TlsFacts};
+use tidegate_listen::tls::{Acceptor, Failed, Forward, Refused, TlsFacts};
 use tidegate_listen::{Plain, Stream};
 use tokio::time::{Instant, timeout_at};
 
@@ -35,19 +36,41 @@ pub(crate) async fn run(
 ) -> Option<(Stream, TlsFacts)> {
     // Boxed: what a handshake needs is given back, while its connection goes on.
     let shaken = timeout_at(deadline, Box::pin(acceptor.accept(plain, client))).await;
-    match shaken.unwrap_or(Err(Refused::Timeout)) {
+    match shaken.unwrap_or(Err(Refused::Timeout.into())) {
         Ok((stream, facts)) => {
             metrics.handshake(listener, facts.version, facts.resumed);
             Some((stream, facts))
         }
-        Err(refused) => {
-            if let Some(reason) = reason(refused) {
-                tracing::debug!(listener, %refused, "no TLS with a client");
+        Err(failed) => {
+            if let Some(reason) = reason(failed.refused) {
                 metrics.refused(listener, reason);
+                tell(&failed, client, listener);
             }
             None
         }
     }
+}
+
+/// Anybody can cause such lines.
+static FAILURES: Throttle = Throttle::new();
+
+/// Tell whoever runs the listener which client could not be served, and why.
+fn tell(failed: &Failed, client: Option<IpAddr>, listener: &str) {
+    let Some(left_out) = FAILURES.pass() else {
+        return;
+    };
+    let client = client.map(tracing::field::display);
+    let server_name = failed.server_name.as_deref();
+    let cause = failed.cause.as_deref();
+    let refused = failed.refused;
+    tracing::info!(
+        listener,
+        client,
+        server_name,
+        cause,
+        left_out,
+        "no TLS with a client: {refused}"
+    );
 }
 
 /// The reason in metrics; nobody refused a client that went away, or one that has what it came for.

@@ -2,17 +2,17 @@
 
 use super::challenges::{ACME_TLS, Challenges};
 use super::facts::Negotiated;
+use super::failed::{Failed, Refused};
 use super::names::Names;
 use super::store::Offer;
 use super::{
     Certificate, Certificates, ClientCertificate, Settings, SettingsError, TlsFacts, hello,
 };
 use crate::{Caps, Plain, Slot, Stream};
+use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::{Accepted, ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ServerConfig};
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -59,63 +59,6 @@ pub struct Acceptor {
     challenge_config: Arc<ServerConfig>,
     handshakes: Caps,
     options: Options,
-}
-
-/// Why a connection is closed in its handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// There are too many already.
-    #[error("too many handshakes at once")]
-    Handshakes,
-    /// There are too many already of this client.
-    #[error("too many handshakes at once from one address")]
-    HandshakesPerAddress,
-    /// It takes too long.
-    #[error("the handshake took too long")]
-    Timeout,
-    /// The ClientHello is too large.
-    #[error("the ClientHello is too large")]
-    ClientHello,
-    /// It is HTTP without TLS.
-    #[error("HTTP without TLS")]
-    Plaintext,
-    /// There is no certificate for the name.
-    #[error("no certificate for the name")]
-    UnknownName,
-    /// Nothing of what the client wants to speak is spoken here.
-    #[error("no application protocol in common")]
-    ApplicationProtocol,
-    /// The client's certificate is missing or not accepted.
-    #[error("the client's certificate is missing or not accepted")]
-    ClientCertificate,
-    /// Anything else that is not right: versions or suites have nothing in common, or it is not TLS.
-    #[error("not TLS as it is spoken here")]
-    Tls,
-    /// The client went away.
-    #[error("the client went away")]
-    Gone,
-    /// It was a challenge, and was answered.
-    #[error("an answered challenge")]
-    Challenge,
-}
-
-impl Refused {
-    /// From what the engine says.
-    pub(super) fn of(error: io::Error) -> Refused {
-        let inner = error.get_ref();
-        match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            // More at once than the engine holds.
-            None if error.kind() == io::ErrorKind::InvalidData => Refused::Tls,
-            None => Refused::Gone,
-            Some(
-                rustls::Error::InvalidCertificate(_)
-                | rustls::Error::NoCertificatesPresented
-                | rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
-            ) => Refused::ClientCertificate,
-            Some(rustls::Error::NoApplicationProtocol) => Refused::ApplicationProtocol,
-            Some(_) => Refused::Tls,
-        }
-    }
 }
 
 impl Acceptor {
@@ -173,12 +116,15 @@ impl Acceptor {
         &self,
         mut plain: Plain,
         client: Option<IpAddr>,
-    ) -> Result<(Stream, TlsFacts), Refused> {
+    ) -> Result<(Stream, TlsFacts), Failed> {
         let accepted = hello::read(&mut plain, self.options.client_hello_bytes).await?;
         // Only now: a client that says nothing costs little, and takes no place from those who speak.
         let place = self.place(client)?;
+        let hello = accepted.client_hello();
+        let name: Option<Box<str>> = hello.server_name().map(|n| n.to_ascii_lowercase().into());
         // Boxed: while a connection waits for its ClientHello, it does without the room that the rest needs.
-        Box::pin(self.answer(accepted, plain, place)).await
+        let answered = Box::pin(self.answer(accepted, name.clone(), plain, place)).await;
+        answered.map_err(|failed| failed.asked_for(name))
     }
 
     /// Take a place among the handshakes under way.
@@ -195,15 +141,12 @@ impl Acceptor {
     async fn answer(
         &self,
         accepted: Accepted,
+        name: Option<Box<str>>,
         mut plain: Plain,
         place: Slot,
-    ) -> Result<(Stream, TlsFacts), Refused> {
-        let hello = accepted.client_hello();
-        let name: Option<Box<str>> = hello.server_name().map(|n| n.to_ascii_lowercase().into());
-        if hello
-            .alpn()
-            .is_some_and(|mut all| all.any(|one| one == ACME_TLS))
-        {
+    ) -> Result<(Stream, TlsFacts), Failed> {
+        let alpn = accepted.client_hello().alpn();
+        if alpn.is_some_and(|mut all| all.any(|one| one == ACME_TLS)) {
             return self
                 .answer_challenge(accepted, plain, name.as_deref())
                 .await;
@@ -211,7 +154,7 @@ impl Acceptor {
         let Some(certificate) = self.certificate(&accepted, name.as_deref()).await else {
             // That it cannot be told either is no news.
             let _ = plain.write_all(&UNRECOGNIZED_NAME).await;
-            return Err(Refused::UnknownName);
+            return Err(Refused::UnknownName.into());
         };
         let endpoint = self.names.endpoint(name.as_deref());
         let config = self.names.config(endpoint).clone();
@@ -224,7 +167,7 @@ impl Acceptor {
             Err((error, mut plain)) => {
                 drop(place);
                 hello::linger(&mut plain).await;
-                return Err(Refused::of(error));
+                return Err(Failed::of(&error));
             }
         };
         let client = client(&tls)?;
@@ -298,18 +241,18 @@ impl Acceptor {
         accepted: Accepted,
         mut plain: Plain,
         name: Option<&str>,
-    ) -> Result<(Stream, TlsFacts), Refused> {
+    ) -> Result<(Stream, TlsFacts), Failed> {
         if name.and_then(|name| self.challenges.get(name)).is_none() {
             let _ = plain.write_all(&UNRECOGNIZED_NAME).await;
-            return Err(Refused::UnknownName);
+            return Err(Refused::UnknownName.into());
         }
         let mut tls = StartHandshake::from_parts(accepted, plain)
             .into_stream(self.challenge_config.clone())
             .await
-            .map_err(Refused::of)?;
+            .map_err(|error| Failed::of(&error))?;
         // The authority has seen what it wanted.
         let _ = tls.shutdown().await;
-        Err(Refused::Challenge)
+        Err(Refused::Challenge.into())
     }
 }
 
@@ -327,18 +270,18 @@ fn challenge_config(challenges: &Arc<Challenges>) -> Result<Arc<ServerConfig>, S
 }
 
 /// What the client has shown.
-fn client(tls: &TlsStream<Plain>) -> Result<Option<ClientCertificate>, Refused> {
+fn client(tls: &TlsStream<Plain>) -> Result<Option<ClientCertificate>, Failed> {
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
     let read = chain.first().map(ClientCertificate::read).transpose();
-    let client = read.map_err(|unreadable| {
-        tracing::debug!("{unreadable}");
-        Refused::ClientCertificate
-    })?;
+    let refused = || Failed::from(Refused::ClientCertificate);
+    let client = read.map_err(|unreadable| refused().because(unreadable.to_string()))?;
     // A session that is resumed gets a new ticket each time, and the engine looks at the certificate only
     // when it begins: without this, it would outlive the certificate for ever.
     let is_over = |client: &ClientCertificate| client.expires < SystemTime::now();
     if client.as_ref().is_some_and(is_over) {
-        return Err(Refused::ClientCertificate);
+        return Err(
+            refused().because("the certificate of the client's earlier session has expired")
+        );
     }
     Ok(client)
 }

@@ -1,6 +1,6 @@
 //! Reading what a client says first, within bounds.
 
-use super::Refused;
+use super::failed::{Failed, Refused};
 use crate::Plain;
 use rustls::server::{Accepted, Acceptor};
 use std::io;
@@ -27,9 +27,10 @@ const UNREAD_TIME: Duration = Duration::from_secs(1);
 
 /// Read a ClientHello of no more than `limit` bytes, those of its records' heads among them: it can come in
 /// records of a byte each.
-pub(super) async fn read(plain: &mut Plain, limit: usize) -> Result<Accepted, Refused> {
+pub(super) async fn read(plain: &mut Plain, limit: usize) -> Result<Accepted, Failed> {
     // The engine takes a buffer before it looks for bytes: not for a client that says nothing.
-    plain.readable().await.map_err(Refused::of)?;
+    let readable = plain.readable().await;
+    readable.map_err(|error| Failed::of(&error))?;
     let mut metered = Metered {
         plain,
         left: limit,
@@ -44,10 +45,10 @@ pub(super) async fn read(plain: &mut Plain, limit: usize) -> Result<Accepted, Re
             // Who is gone was served, too.
             let _ = plain.write_all(USE_HTTPS).await;
             linger(plain).await;
-            Err(Refused::Plaintext)
+            Err(Refused::Plaintext.into())
         }
-        (Err(_), Some(refused)) => Err(refused),
-        (Err(error), None) => Err(Refused::of(error)),
+        (Err(_), Some(refused)) => Err(refused.into()),
+        (Err(error), None) => Err(Failed::of(&error)),
     }
 }
 
