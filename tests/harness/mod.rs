@@ -37,6 +37,7 @@ pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use pebble::{Pebble, Settings as PebbleSettings};
 pub use program::{
     Exit, activated, repository, run, tidegate, tidegate_in_time, tidegate_with, tool,
+    with_open_files,
 };
 pub use proxy::Proxy;
 pub use python::python;

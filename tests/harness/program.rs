@@ -78,6 +78,13 @@ pub fn activated(sockets: &[(&str, &str)]) -> Option<Command> {
     Some(command)
 }
 
+/// `tidegate` with these limits on what it may have open: the soft and the hard one (getrlimit(2)).
+pub fn with_open_files(soft: usize, hard: usize) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={soft}:{hard}")).arg(binary());
+    command
+}
+
 /// A program of the system, or `None` with a line that says so.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

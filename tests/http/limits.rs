@@ -44,6 +44,32 @@ async fn many_small_fields_count_as_much_as_a_large_one() {
     assert!(origin.seen().is_empty());
 }
 
+/// As many as can be allowed get through, in both protocols.
+#[tokio::test]
+async fn the_most_header_fields() {
+    // Not to an origin: those of tests take a hundred.
+    let proxy = Proxy::start(&format!("[limits]\nheader_count = 256\n{ECHO}")).await;
+    // With the host.
+    let fields = |count: usize| {
+        (1..count).fold(get("/"), |request, number| {
+            let name = format!("x-{number}");
+            let mut request = request;
+            let headers = request.headers_mut();
+            headers.insert(
+                http::HeaderName::try_from(name).unwrap(),
+                "y".parse().unwrap(),
+            );
+            request
+        })
+    };
+    assert_eq!(proxy.send(fields(256)).await.status, 200);
+    assert_eq!(proxy.send(fields(257)).await.status, 431);
+    let mut h2 = proxy.h2_client().await;
+    // There, the host is none of the fields.
+    assert_eq!(h2.send(fields(257)).await.status, 200);
+    assert_eq!(h2.send(fields(258)).await.status, 431);
+}
+
 #[tokio::test]
 async fn header_count() {
     let (origin, proxy) = limited("header_count = 10").await;

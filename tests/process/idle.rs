@@ -62,4 +62,12 @@ async fn without_descriptors_it_waits_and_goes_on() {
     assert!(took < Duration::from_millis(200), "{took:?} of a second");
     drop(wires);
     assert_eq!(proxy.get("/").await.status, 200);
+    assert!(
+        proxy.log_count("cannot accept; trying again") <= 2,
+        "the log is not filled with it"
+    );
+    let failures = proxy
+        .metric("tidegate_accept_failures_total{listener=\"web\"}")
+        .await;
+    assert!(failures > 3.0, "{failures} were counted");
 }

@@ -7,6 +7,7 @@ mod files;
 mod handshake;
 mod hello;
 mod http;
+mod listeners;
 mod names;
 mod ocsp;
 mod tickets;

@@ -8,6 +8,9 @@ use crate::whole::Whole;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// Pingora's parser takes no more header fields.
+pub(crate) const HEADER_COUNT_MAX: u32 = 256;
+
 /// `[limits]`
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -15,8 +18,8 @@ pub struct Limits {
     /// Size of a request's head: the first line and all header fields.
     #[serde(with = "Size::<KIB>")]
     pub header_bytes: u64,
-    /// Number of header fields in a request.
-    #[serde(with = "Whole::<1, 10_000>")]
+    /// Number of header fields in a request, at most 256: the parser takes no more.
+    #[serde(with = "Whole::<1, HEADER_COUNT_MAX>")]
     pub header_count: u32,
     /// Size of a request's target: path and query.
     #[serde(with = "Size::<64>")]
@@ -39,10 +42,10 @@ pub struct Limits {
     /// Requests on one connection before it is closed.
     #[serde(with = "Whole::<1>")]
     pub requests_per_connection: u32,
-    /// Connections open at once on each listener.
+    /// Connections open at once on each listener, on all of its addresses together. Each may need two descriptors.
     #[serde(with = "Whole::<1>")]
     pub connections: u32,
-    /// Connections open at once from one client address.
+    /// Connections open at once from one client address, on each listener.
     #[serde(with = "Whole::<1>")]
     pub connections_per_address: u32,
     /// Requests open at once on one HTTP/2 connection.

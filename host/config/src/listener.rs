@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 /// One `[[listener]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
-    /// Its name in logs and metrics.
+    /// Its name in logs, metrics and routes: the first address where none was given. No two listeners share one.
     pub name: String,
     /// Where it listens, at least one address, each with its place for one that turns out to be in use.
     pub addresses: Vec<Located<ListenAddress>>,
@@ -77,7 +77,7 @@ pub struct SocketOptions {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawListener {
-    /// Its name in logs and metrics. Without it, "listener-1" and so on by position.
+    /// Its name in logs and metrics, and for `match.listener` of routes. Without it, its first address.
     #[schemars(example = &"web")]
     name: Option<Located<String>>,
     /// Where to listen: "0.0.0.0:8080", "[::]:8080", "unix:/run/tidegate.sock", or a list of such addresses.
@@ -143,16 +143,22 @@ fn backlog() -> u32 {
 }
 
 impl RawListener {
-    /// `position` counts from 1. The name keeps its place, to compare it with others.
-    pub(crate) fn resolve(
-        self,
-        position: usize,
-        resolver: &mut Resolver,
-    ) -> (Located<String>, Listener) {
+    /// The name that was given, or the first address: another listener in front of it in the file changes neither.
+    pub(crate) fn name(&self) -> Located<String> {
+        let first = self.address.0.first();
+        let address = || first.map(|it| Located::new(it.value.to_string(), it.span));
+        let name = self.name.clone().or_else(address);
+        name.unwrap_or_else(|| Located::new(String::new(), Span::default()))
+    }
+
+    /// The name keeps its place, to compare it with others.
+    pub(crate) fn resolve(self, resolver: &mut Resolver) -> (Located<String>, Listener) {
         self.check_kinds(resolver);
+        let name = self.name();
+        if self.name.is_some() {
+            resolver.check_name(&name);
+        }
         let addresses = self.address.0;
-        let span = addresses.first().map_or_else(Span::default, |it| it.span);
-        let name = resolver.name(self.name, "listener", position, span);
         let listener = Listener {
             name: name.value.clone(),
             protocol: self.protocol,

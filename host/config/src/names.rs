@@ -13,6 +13,7 @@ pub(crate) enum Section {
     Redis,
     Secret,
     Acme,
+    Listener,
 }
 
 impl Section {
@@ -24,6 +25,7 @@ impl Section {
             Section::Redis => "redis",
             Section::Secret => "secret",
             Section::Acme => "acme",
+            Section::Listener => "listener",
         }
     }
 
@@ -35,6 +37,7 @@ impl Section {
             Section::Redis => "Redis server",
             Section::Secret => "secret",
             Section::Acme => "certificate authority",
+            Section::Listener => "listener",
         }
     }
 }
@@ -52,6 +55,10 @@ impl Names {
             (Section::Redis, set(file.redis.names())),
             (Section::Secret, set(file.secret.names())),
             (Section::Acme, set(file.acme.names())),
+            (
+                Section::Listener,
+                file.listener.iter().map(|raw| raw.name().value).collect(),
+            ),
         ]))
     }
 

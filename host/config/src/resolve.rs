@@ -118,7 +118,7 @@ impl Resolver {
     }
 
     /// Names appear in logs, metrics and URLs.
-    fn check_name(&mut self, name: &Located<String>) {
+    pub(crate) fn check_name(&mut self, name: &Located<String>) {
         let legal = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
         if !(1..=100).contains(&name.value.len()) || !name.value.chars().all(legal) {
             self.reject(
@@ -161,8 +161,8 @@ fn resolve_listeners(
     let mut names = Unique::new("listener");
     let mut taken = Taken::by(admin);
     let mut listeners = Vec::with_capacity(raw.len());
-    for (index, raw) in raw.into_iter().enumerate() {
-        let (name, listener) = raw.resolve(index + 1, resolver);
+    for raw in raw {
+        let (name, listener) = raw.resolve(resolver);
         names.insert(name, resolver);
         for address in &listener.addresses {
             taken.take(address, &listener, resolver);

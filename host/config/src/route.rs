@@ -8,6 +8,7 @@ use crate::limits::Limits;
 use crate::list::List;
 use crate::located::{Located, Span};
 use crate::maintenance::{Maintenance, RawRouteMaintenance};
+use crate::names::Section;
 use crate::plugin;
 use crate::plugin_config::PluginConfig;
 use crate::resolve::Resolver;
@@ -34,6 +35,8 @@ pub struct Route {
     pub headers: Vec<(Located<String>, Located<String>)>,
     /// Names of query parameters and patterns of their values, all of which must match.
     pub query: Vec<(Located<String>, Located<String>)>,
+    /// Names of listeners, one of which must be the request's; each exists, none twice.
+    pub listeners: Vec<String>,
     /// At most 64, in the order in which they see a request.
     pub plugins: Vec<PluginUse>,
     /// Who answers.
@@ -123,6 +126,9 @@ struct RawMatch {
     /// Query parameters, values as for header fields.
     #[schemars(example = serde_json::json!({ "version": "~^2" }))]
     query: Keyed<Located<String>>,
+    /// The listener on which it comes, by its name, or a list. Without it, every listener.
+    #[schemars(example = &"0.0.0.0:8080")]
+    listener: List,
 }
 
 impl RawRoute {
@@ -143,6 +149,7 @@ impl RawRoute {
             redirect: self.redirect,
         };
         let limits = self.limits.over(all.limits, resolver);
+        let listeners = resolve_listeners(self.matches.listener, resolver);
         let error_pages = error_pages::resolve(self.error_pages, resolver);
         let maintenance = match self.maintenance {
             Some(own) => own.over(all.maintenance, resolver),
@@ -156,6 +163,7 @@ impl RawRoute {
             methods: self.matches.methods,
             headers: self.matches.headers.0,
             query: self.matches.query.0,
+            listeners,
             plugins,
             target,
             limits,
@@ -165,6 +173,18 @@ impl RawRoute {
         });
         (name, route)
     }
+}
+
+fn resolve_listeners(listeners: List, resolver: &mut Resolver) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in listeners.0 {
+        if let Some(name) = resolver.refer(Section::Listener, name)
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn resolve_plugins(

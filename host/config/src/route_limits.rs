@@ -1,6 +1,6 @@
 //! `limits` of a route: what its requests may have, where it differs from `[limits]`.
 
-use crate::limits::Limits;
+use crate::limits::{HEADER_COUNT_MAX, Limits};
 use crate::located::Located;
 use crate::resolve::Resolver;
 use crate::size::{KIB, Size};
@@ -29,7 +29,7 @@ pub(crate) struct RawRouteLimits {
     header_bytes: Option<Located<Size<KIB>>>,
     /// Number of header fields in a request.
     #[schemars(example = 50)]
-    header_count: Option<Located<Whole<1, 10_000>>>,
+    header_count: Option<Located<Whole<1, HEADER_COUNT_MAX>>>,
     /// Size of a request's target.
     #[schemars(example = &"1KiB")]
     uri_bytes: Option<Located<Size<64>>>,

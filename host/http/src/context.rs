@@ -10,6 +10,7 @@ use crate::interpose::Back;
 use crate::io::HeadClock;
 use crate::peer::Lending;
 use crate::plugins::Shared;
+use crate::sockets::Socket;
 use crate::state::{ListenerState, RequestLimits, Route, State};
 use crate::tunnel::Traffic;
 use crate::upstream::Upstream;
@@ -33,8 +34,10 @@ tokio::task_local! {
 /// What the proxy knows of a connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// The listener's name.
+    /// The name of its listener when it began.
     pub listener: Arc<str>,
+    /// The socket that it was accepted on, and which is of a listener.
+    pub socket: Socket,
     /// Who is connected; `None` on a Unix socket.
     pub peer: Option<SocketAddr>,
     /// Where the client connected to: to us, or to the load balancer; `None` on a Unix socket.
@@ -159,7 +162,9 @@ impl Context {
 
     /// What the state knows of the request's listener.
     pub(crate) fn listener(&self) -> Option<&ListenerState> {
-        self.state.listeners.get(&self.facts.listener)
+        let connection = self.connection.as_ref()?;
+        let listener = self.state.sockets.listener(&connection.socket);
+        listener.map(|listener| &**listener)
     }
 
     /// The bounds of the request: its route's, once that is known.

@@ -19,6 +19,7 @@ pub struct Metrics {
     head_seconds: HistogramVec,
     connections: IntGaugeVec,
     connections_total: IntCounterVec,
+    not_accepted: IntCounterVec,
     refused: IntCounterVec,
     handshakes: IntCounterVec,
     tunnels: IntGaugeVec,
@@ -167,6 +168,11 @@ impl Metrics {
                 "Accepted client connections.",
                 &["listener"],
             )?,
+            not_accepted: counter(
+                "tidegate_accept_failures_total",
+                "Attempts to accept a connection that failed, as when the process has too many files open.",
+                &["listener"],
+            )?,
             refused: counter(
                 "tidegate_connections_refused_total",
                 "Connections closed before their first request, by reason: a cap that was reached, or what went wrong with the PROXY protocol or TLS.",
@@ -188,6 +194,11 @@ impl Metrics {
 
     pub(crate) fn without_route(&self) -> &RouteMetrics {
         &self.without_route
+    }
+
+    /// A connection of a listener waits, but could not be accepted.
+    pub(crate) fn not_accepted(&self, listener: &str) {
+        self.not_accepted.with_label_values(&[listener]).inc();
     }
 
     /// A connection of a listener was refused.

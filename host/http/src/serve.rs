@@ -7,7 +7,8 @@ use crate::guard::Guard;
 use crate::handshake;
 use crate::io::{Bounds, HeadClock, Io, Protocol};
 use crate::metrics::ListenerMetrics;
-use crate::state::{Limits, State};
+use crate::sockets::Socket;
+use crate::state::{Limits, ListenerState, State};
 use crate::{Metrics, context, tlv_attributes, tunnel};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -79,8 +80,21 @@ where
         }
     }
 
-    /// Count a connection that was refused.
-    pub fn refused(&self, listener: &str, refused: Refused) {
+    /// The system did not give us a connection that waits on this socket.
+    pub fn not_accepted(&self, socket: &Socket) {
+        if let Some(listener) = self.state.load().sockets.listener(socket) {
+            self.metrics.not_accepted(&listener.name);
+        }
+    }
+
+    /// Count a connection of this socket that was refused.
+    pub fn refused(&self, socket: &Socket, refused: Refused) {
+        if let Some(listener) = self.state.load().sockets.listener(socket) {
+            self.count_refused(&listener.name, refused);
+        }
+    }
+
+    fn count_refused(&self, listener: &str, refused: Refused) {
         let metrics = self.metrics.listener(listener);
         match refused {
             Refused::Connections => metrics.refused_connections.inc(),
@@ -89,15 +103,24 @@ where
         }
     }
 
-    /// Serve a connection to its end.
-    pub async fn serve(&self, listener: Arc<str>, mut connection: tidegate_listen::Connection) {
+    /// Serve a connection of this socket to its end.
+    pub async fn serve(&self, socket: Socket, mut connection: tidegate_listen::Connection) {
+        // One state for all that comes before the first request: half of an old listener and half of a new one
+        // would be neither.
+        let (limits, listener_state) = {
+            let state = self.state.load();
+            let Some(listener) = state.sockets.listener(&socket) else {
+                return;
+            };
+            (state.limits.clone(), listener.clone())
+        };
+        let listener = listener_state.name.clone();
         let _open = Open::new(self.metrics.listener(&listener));
-        let limits = self.state.load().limits.clone();
         let deadline = Instant::now() + limits.handshake_timeout;
         let mut stop = self.stop.clone();
         let guard = self.guard(&listener, &limits);
         let identified = tokio::select! {
-            identified = self.identify(&listener, &mut connection, deadline) => identified,
+            identified = self.identify(&listener_state, &mut connection, deadline) => identified,
             // A connection that has said nothing yet has nothing to finish.
             _ = stop.wait_for(|stop| *stop) => return,
         };
@@ -113,12 +136,13 @@ where
             slot,
         } = connection;
         let shaken = tokio::select! {
-            shaken = self.shake_hands(&listener, stream, client, deadline) => shaken,
+            shaken = self.shake_hands(&listener_state, stream, client, deadline) => shaken,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let Some((mut stream, tls)) = shaken else {
             return;
         };
+        drop(listener_state);
         let bounds = bounds(&limits);
         let sniffed = tokio::select! {
             sniffed = sniff(&mut stream) => sniffed,
@@ -151,6 +175,7 @@ where
         );
         let connection = Connection {
             listener,
+            socket,
             peer,
             local,
             client,
@@ -187,23 +212,15 @@ where
     /// Find out who the client is; whether the connection goes on.
     async fn identify(
         &self,
-        listener: &str,
+        listener: &ListenerState,
         connection: &mut tidegate_listen::Connection,
         deadline: Instant,
     ) -> bool {
-        let senders = {
-            let state = self.state.load();
-            let Some(listener) = state.listeners.get(listener) else {
-                // A reload has just taken it away: what holds for its connections, nobody knows any more.
-                return false;
-            };
-            listener.proxy_senders.clone()
-        };
-        let identified = timeout_at(deadline, connection.identify(senders.as_deref())).await;
-        match identified {
+        let senders = listener.proxy_senders.as_deref();
+        match timeout_at(deadline, connection.identify(senders)).await {
             Ok(Ok(())) => return true,
-            Ok(Err(refused)) => self.refused(listener, refused),
-            Err(_) => self.metrics.refused(listener, "handshake-timeout"),
+            Ok(Err(refused)) => self.count_refused(&listener.name, refused),
+            Err(_) => self.metrics.refused(&listener.name, "handshake-timeout"),
         }
         false
     }
@@ -211,22 +228,24 @@ where
     /// TLS, where the listener has it.
     async fn shake_hands(
         &self,
-        listener: &str,
+        listener: &ListenerState,
         plain: Plain,
         client: Option<SocketAddr>,
         deadline: Instant,
     ) -> Option<(Stream, Option<TlsFacts>)> {
-        let acceptor = {
-            let state = self.state.load();
-            // Never plaintext because a reload has just taken the listener away.
-            state.listeners.get(listener)?.tls.clone()
-        };
-        let Some(acceptor) = acceptor else {
+        let Some(acceptor) = &listener.tls else {
             return Some((Stream::Plain(plain), None));
         };
         let client = client.map(|client| client.ip());
-        let shaken =
-            handshake::run(plain, client, &acceptor, deadline, listener, &self.metrics).await;
+        let shaken = handshake::run(
+            plain,
+            client,
+            acceptor,
+            deadline,
+            &listener.name,
+            &self.metrics,
+        )
+        .await;
         shaken.map(|(stream, facts)| (stream, Some(facts)))
     }
 

@@ -1,7 +1,7 @@
 //! What a request reads: made whole by every reload, never changed.
 
 use crate::phase::challenge::Challenges;
-use crate::{ClientAddress, ErrorPages, Maintenance, RouteMetrics, Upstream};
+use crate::{ClientAddress, ErrorPages, Maintenance, RouteMetrics, Sockets, Upstream};
 use http::{HeaderValue, StatusCode};
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidegate_chain::{Budget, Chain, Groups, HeadLimits, Plugin, Reply};
 use tidegate_listen::proxy_protocol::Senders;
 use tidegate_listen::tls::Acceptor;
-use tidegate_route::Table;
+use tidegate_route::{ListenerIndex, Table};
 
 /// Everything that a request reads.
 #[derive(Debug)]
@@ -20,7 +20,9 @@ pub struct State {
     /// What is allowed.
     pub limits: Limits,
     /// Listeners by name.
-    pub listeners: HashMap<Arc<str>, ListenerState>,
+    pub listeners: HashMap<Arc<str>, Arc<ListenerState>>,
+    /// The same by their sockets. A state that was just built has none.
+    pub sockets: Sockets,
     /// Upstreams by name: what plugins may choose from.
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
     /// The same as plugins see them.
@@ -42,9 +44,13 @@ impl State {
     }
 }
 
-/// What a request needs to know of its listener.
+/// What a connection and its requests need to know of their listener.
 #[derive(Clone, Debug, Default)]
 pub struct ListenerState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// As routes know it; `None` once it is gone while connections go on.
+    pub index: Option<ListenerIndex>,
     /// Who may say for whom a request is, in forwarding fields.
     pub trusted_proxies: Vec<IpNet>,
     /// In which of them.

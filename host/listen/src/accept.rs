@@ -1,28 +1,45 @@
 //! The accept loop.
 
 use crate::bind::ListenerSocket;
-use crate::{Caps, Connection, Listener, Plain, Refused};
+use crate::{Connection, Listener, Plain, Refused, Slot};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How long to wait when the system has no descriptors left: long enough not to spin, short enough
 /// not to be noticed.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How often at most the log says that connections cannot be accepted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(5);
+
+/// Who gets the connections of a socket. Nothing here should block.
+pub trait ConnectionHandler {
+    /// A place for a connection.
+    ///
+    /// # Errors
+    /// There is none; the connection is closed.
+    fn admit(&self) -> Result<Slot, Refused>;
+
+    /// A connection that has a place.
+    fn serve(&self, connection: Connection);
+
+    /// A connection was closed, because it got no place.
+    fn refused(&self, refused: Refused);
+
+    /// A connection waits, but the system does not give it to us.
+    fn failed(&self) {}
+}
+
 /// Accept until `stop` turns true or its sender is gone; then close the listener.
-///
-/// `serve` gets each connection that fits under the listener's cap and should not block; `refuse` is told of
-/// each that does not (it is closed).
 pub async fn accept(
     listener: Arc<Listener>,
-    caps: Caps,
     mut stop: watch::Receiver<bool>,
-    serve: impl Fn(Connection),
-    refuse: impl Fn(Refused),
+    handler: impl ConnectionHandler,
 ) {
+    let mut complaint = Complaint::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -30,18 +47,40 @@ pub async fn accept(
             accepted = next(&listener) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match caps.take() {
-                Ok(slot) => serve(Connection::new(stream, peer, slot)),
-                Err(refused) => refuse(refused),
+            Ok((stream, peer)) => match handler.admit() {
+                Ok(slot) => handler.serve(Connection::new(stream, peer, slot)),
+                Err(refused) => handler.refused(refused),
             },
             Err(error) if is_of_one_connection(&error) => {
                 tracing::debug!(address = %listener.address, %error, "a connection was gone before it was accepted");
             }
             Err(error) => {
-                tracing::warn!(address = %listener.address, %error, "cannot accept; trying again");
+                handler.failed();
+                if let Some(failures) = complaint.count(Instant::now()) {
+                    tracing::warn!(address = %listener.address, %error, failures, "cannot accept; trying again");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Bounds how often the log has the same line.
+#[derive(Default)]
+struct Complaint {
+    last: Option<Instant>,
+    failures: u64,
+}
+
+impl Complaint {
+    /// One more failure: how many there were since the last line, if it is time for another one.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.failures += 1;
+        if self.last.is_some_and(|last| now < last + COMPLAIN_EVERY) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.failures))
     }
 }
 
@@ -71,4 +110,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::InvalidInput
             | io::ErrorKind::NotConnected
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_now_and_then_has_the_number_of_failures() {
+        let mut complaint = Complaint::default();
+        let start = Instant::now();
+        assert_eq!(complaint.count(start), Some(1));
+        for _ in 0..9 {
+            assert_eq!(complaint.count(start + COMPLAIN_EVERY / 2), None);
+        }
+        assert_eq!(complaint.count(start + COMPLAIN_EVERY), Some(10));
+    }
 }

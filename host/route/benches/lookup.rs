@@ -7,7 +7,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
-use tidegate_route::{HostPattern, Matcher, PathPattern, Request, Table, normalize_path};
+use tidegate_route::{
+    HostPattern, ListenerIndex, Matcher, PathPattern, Request, Table, normalize_path,
+};
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 
@@ -58,6 +60,7 @@ fn main() {
                 query: None,
                 method: &Method::GET,
                 headers: &headers,
+                listener: Some(ListenerIndex(1)),
             };
             let name = format!("{}, {size} routes", case.name);
             measure(&name, || table.lookup(black_box(&request)));
@@ -95,6 +98,7 @@ fn matcher((host, path): (String, String)) -> Matcher {
     Matcher {
         hosts: HostPattern::parse(&host).into_iter().collect(),
         paths: PathPattern::parse(&path).into_iter().collect(),
+        listeners: vec![ListenerIndex(0), ListenerIndex(1)],
         ..Matcher::default()
     }
 }

@@ -1,4 +1,4 @@
-//! Tidegate's routing: from a request's host, path, query, method and headers to one route.
+//! Tidegate's routing: from a request's host, path, query, method, headers and listener to one route.
 //!
 //! Patterns are parsed once ([`HostPattern`], [`PathPattern`], [`ValuePattern`]), gathered in a
 //! [`Matcher`] per route and compiled to a [`Table`]. A request is brought to one form first, by
@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | 1 | host | exact `api.example.com`, then wildcards `*.example.com` from the longest to the shortest, then any |
 //! | 2 | path, within one host | exact `/v1`, then regexes `~^/v[0-9]` in the order of the file, then prefixes from the longest to the shortest (of two equally long, `/v1/*` comes before `/v1*`), then any |
-//! | 3 | conditions, within one host and path | most conditions first (1 if `methods` is given, 1 for each header, 1 for each query value), then the order of the file |
+//! | 3 | conditions, within one host and path | most conditions first (1 if `methods` is given, 1 if `listeners` is, 1 for each header, 1 for each query value), then the order of the file |
 //!
 //! A candidate whose conditions fail is passed over: the lookup goes on to the next candidate, the next
 //! less specific path, then the next less specific host. So a `POST`-only `/v1/x` does not hide a
@@ -40,6 +40,7 @@
 //!     query: None,
 //!     method: &Method::GET,
 //!     headers: &HeaderMap::new(),
+//!     listener: None,
 //! });
 //! assert_eq!(found, Some(&"api"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -55,7 +56,7 @@ mod pattern;
 mod table;
 
 pub use authority::{HostError, host};
-pub use matcher::{Matcher, Request};
+pub use matcher::{ListenerIndex, Matcher, Request};
 pub use path::{PathError, normalize_path};
 pub use pattern::{HostPattern, PathPattern, PatternError, ValuePattern};
 pub use table::Table;

@@ -4,6 +4,10 @@ use http::{HeaderMap, HeaderName, Method};
 
 use crate::{HostPattern, PathPattern, ValuePattern};
 
+/// A listener, by its number in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerIndex(pub usize);
+
 /// Which requests a route serves. A request must satisfy every field; an empty field is satisfied by
 /// all, so the default matches everything.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +24,8 @@ pub struct Matcher {
     /// All of these, as name and value after percent-decoding, with `+` for a space. Where a name
     /// occurs several times, one value must match. Bytes that are no UTF-8 count as U+FFFD.
     pub query: Vec<(String, ValuePattern)>,
+    /// Any of these.
+    pub listeners: Vec<ListenerIndex>,
 }
 
 /// The parts of a request that decide its route.
@@ -35,17 +41,34 @@ pub struct Request<'a> {
     pub method: &'a Method,
     /// The request's headers.
     pub headers: &'a HeaderMap,
+    /// The listener on which it came; `None` for one that is none of those that routes may name.
+    pub listener: Option<ListenerIndex>,
 }
 
 impl Matcher {
     /// How specific the route is within its host and path.
     pub(crate) fn condition_count(&self) -> usize {
+        usize::from(!self.listeners.is_empty()) + self.request_condition_count()
+    }
+
+    fn request_condition_count(&self) -> usize {
         usize::from(!self.methods.is_empty()) + self.headers.len() + self.query.len()
+    }
+
+    /// Whether requests that come on this listener may fit.
+    pub(crate) fn is_on(&self, listener: Option<ListenerIndex>) -> bool {
+        self.listeners.is_empty() || listener.is_some_and(|one| self.listeners.contains(&one))
+    }
+
+    /// Whether every request fits that has its host and its path, and comes on one of its listeners.
+    pub(crate) fn takes_every_request(&self) -> bool {
+        self.request_condition_count() == 0
     }
 
     /// Whether everything but host and path fits.
     pub(crate) fn accepts(&self, request: &Request<'_>) -> bool {
-        (self.methods.is_empty() || self.methods.contains(request.method))
+        self.is_on(request.listener)
+            && (self.methods.is_empty() || self.methods.contains(request.method))
             && self.headers.iter().all(|(name, pattern)| {
                 let mut values = request.headers.get_all(name).iter();
                 values.any(|value| pattern.matches(value.as_bytes()))
@@ -84,7 +107,21 @@ mod tests {
             query,
             method,
             headers: &headers,
+            listener: None,
         })
+    }
+
+    #[test]
+    fn any_listener_of_the_list() {
+        let [one, two, three] = [1, 2, 3].map(ListenerIndex);
+        let matcher = Matcher {
+            listeners: vec![one, three],
+            ..Matcher::default()
+        };
+        let on = |listener| [matcher.is_on(listener), Matcher::default().is_on(listener)];
+        assert_eq!(on(Some(three)), [true, true]);
+        assert_eq!(on(Some(two)), [false, true]);
+        assert_eq!(on(None), [false, true]);
     }
 
     #[test]

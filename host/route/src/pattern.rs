@@ -38,7 +38,7 @@ pub enum PatternError {
     HostNotAscii(String),
     /// A host with a port or a scheme.
     #[error(
-        "host pattern `{0}`: write the host alone, without scheme and port; a route serves its hosts on every listener"
+        "host pattern `{0}`: write the host alone, without scheme and port; a route serves its hosts on every listener, or on those of `listener`"
     )]
     HostPort(String),
     /// A star at another place than alone or as the first label, or before an address.

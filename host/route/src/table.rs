@@ -9,7 +9,7 @@ mod tests;
 
 use std::cmp::Reverse;
 
-use crate::{HostPattern, Matcher, PathPattern, Request};
+use crate::{HostPattern, ListenerIndex, Matcher, PathPattern, Request};
 use hosts::Hosts;
 
 /// All routes of a configuration, each with a value of its own, compiled for lookups.
@@ -53,6 +53,41 @@ impl<T> Table<T> {
     /// Everything that requests can be sent to, in the order of the file.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.routes.iter().map(|(_, value)| value)
+    }
+
+    /// Each pattern of hosts once: `api.example.com`, `*.example.com`, `*`.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        self.hosts.patterns()
+    }
+
+    /// Whatever requests for a host on a listener can be sent to. A route that takes all of them hides those of
+    /// less specific hosts.
+    pub fn reachable(&self, host: &str, listener: ListenerIndex) -> Vec<&T> {
+        let mut found = Vec::new();
+        for paths in self.hosts.matching(host) {
+            let on_listener = |route: &RouteIndex| {
+                let route = self.routes.get(*route);
+                route.is_some_and(|(matcher, _)| matcher.is_on(Some(listener)))
+            };
+            let mut routes: Vec<_> = paths.routes().filter(on_listener).collect();
+            routes.sort_unstable();
+            routes.dedup();
+            found.extend(routes);
+            let takes_all = |route: &RouteIndex| {
+                let route = self.routes.get(*route);
+                route.is_some_and(|(matcher, _)| matcher.takes_every_request())
+            };
+            if paths
+                .any()
+                .iter()
+                .filter(|it| on_listener(it))
+                .any(takes_all)
+            {
+                break;
+            }
+        }
+        let values = found.into_iter().filter_map(|route| self.routes.get(route));
+        values.map(|(_, value)| value).collect()
     }
 
     /// Finds the route of a request. Allocates only where several regexes stand in one host, or the

@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tidegate_config::Config;
-use tidegate_listen::{Address, Caps, Listener, SocketOptions, accept, bind};
+use tidegate_listen::{
+    Address, Caps, ConnectionHandler, Listener, Refused, Slot, SocketOptions, accept, bind,
+};
 use tokio::sync::{oneshot, watch};
 
 /// Connections to the admin address.
@@ -172,8 +174,23 @@ pub async fn start(
 }
 
 async fn serve(status: Arc<Status>, listener: Listener, stop: watch::Receiver<bool>) {
-    let serve = move |connection: tidegate_listen::Connection| {
-        let status = status.clone();
+    let caps = Caps::new(CONNECTIONS, CONNECTIONS);
+    accept(Arc::new(listener), stop, Handler { status, caps }).await;
+}
+
+/// Answers the connections of the admin address.
+struct Handler {
+    status: Arc<Status>,
+    caps: Caps,
+}
+
+impl ConnectionHandler for Handler {
+    fn admit(&self) -> Result<Slot, Refused> {
+        self.caps.take()
+    }
+
+    fn serve(&self, connection: tidegate_listen::Connection) {
+        let status = self.status.clone();
         tokio::spawn(async move {
             let answer = service_fn(move |request| {
                 let answer = status.answer(&request);
@@ -189,12 +206,11 @@ async fn serve(status: Arc<Status>, listener: Listener, stop: watch::Receiver<bo
             }
             drop(connection.slot);
         });
-    };
-    let caps = Caps::new(CONNECTIONS, CONNECTIONS);
-    accept(Arc::new(listener), caps, stop, serve, |refused| {
+    }
+
+    fn refused(&self, refused: Refused) {
         tracing::warn!("admin connection refused: {refused}");
-    })
-    .await;
+    }
 }
 
 fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {

@@ -168,7 +168,7 @@ pub struct App {
     pub(crate) stale: bool,
     /// What the files of certificate definitions looked like when they were last read.
     pub(crate) definitions: Definitions,
-    server: Arc<Server<Phases>>,
+    pub(crate) server: Arc<Server<Phases>>,
     stop: watch::Sender<bool>,
     admin_stop: watch::Sender<bool>,
     admin: Option<JoinHandle<()>>,
@@ -244,9 +244,13 @@ impl App {
     ) -> anyhow::Result<App> {
         let parts = Arc::new(Parts::new(&config)?);
         let config = Arc::new(config);
-        let state = crate::reload::assemble(&parts, &config).await?;
+        let mut state = crate::reload::assemble(&parts, &config).await?;
         let certificates = acme::prepare(&parts, &config).await?;
-        crate::reload::warn_of_doubtful(&config);
+        let connections = TaskTracker::new();
+        let mut listeners = Listeners::new(connections.clone(), inherited)?;
+        let bound = listeners.bind(&config)?;
+        state.sockets = bound.sockets(&state.listeners);
+        crate::reload::warn_of_doubtful(&config, &state);
         let state = Arc::new(ArcSwap::from_pointee(state));
 
         let (stop, stopped) = watch::channel(false);
@@ -268,16 +272,13 @@ impl App {
             stopped,
         ));
 
-        let connections = TaskTracker::new();
-        let mut listeners = Listeners::new(server.clone(), connections.clone(), inherited)?;
-        let bound = listeners.bind(&config)?;
         let status = Arc::new(Status::new(parts.clone(), config.clone()));
         let (admin_stop, admin_stopped) = watch::channel(false);
         let admin = admin::start(&status, admin_stopped)
             .await
             .context("the admin address")?;
         parts.acme.commit(certificates);
-        listeners.commit(&config, bound);
+        listeners.commit(&server, &config, bound);
 
         let mut app = App {
             path: path.to_owned(),

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use tidegate_chain::{Chain, Groups, HeadLimits, OnFailure, Plugin, Policy, Reply};
 use tidegate_config::{self as config, Config, Error, Errors, Located, PluginSettings, PluginUse};
 use tidegate_http::{
-    ClientAddress, Limits, ListenerState, Redirect, RequestLimits, Route, State, Target, Upstream,
+    ClientAddress, Limits, ListenerState, Redirect, RequestLimits, Route, Sockets, State, Target,
+    Upstream,
 };
 use tidegate_listen::proxy_protocol::{Senders, Version};
-use tidegate_route::{HostPattern, Matcher, PathPattern, Table, ValuePattern};
+use tidegate_route::{HostPattern, ListenerIndex, Matcher, PathPattern, Table, ValuePattern};
 use tidegate_wasm::{BindError, Binding, Capabilities, PluginVersion, Settings};
 
 /// Build the state.
@@ -58,6 +59,7 @@ pub(crate) async fn state(config: &Config, parts: &Parts) -> Result<State, Error
         error_pages,
         maintenance,
         listeners,
+        sockets: Sockets::default(),
         groups: Arc::new(groups(&upstreams)),
         upstreams: upstreams
             .into_values()
@@ -137,6 +139,9 @@ fn matcher(config: &Config, route: &config::Route, errors: &mut Vec<Error>) -> M
             .query
             .extend(value.map(|value| (name.value.clone(), value)));
     }
+    let listeners = config.listeners.iter().enumerate();
+    let named = listeners.filter(|(_, one)| route.listeners.contains(&one.name));
+    matcher.listeners = named.map(|(index, _)| ListenerIndex(index)).collect();
     matcher
 }
 
@@ -305,14 +310,18 @@ fn listeners(
     config: &Config,
     parts: &Parts,
     errors: &mut Vec<Error>,
-) -> HashMap<Arc<str>, ListenerState> {
-    let listeners = config.listeners.iter().map(|listener| {
+) -> HashMap<Arc<str>, Arc<ListenerState>> {
+    let listeners = config.listeners.iter().enumerate();
+    let listeners = listeners.map(|(index, listener)| {
         let tls = listener.tls.as_ref();
         let tls = tls.and_then(|tls| {
             let acceptor = parts.tls.acceptor(config, listener, tls);
             acceptor.map_err(|more| errors.extend(more)).ok()
         });
+        let name = Arc::<str>::from(listener.name.as_str());
         let state = ListenerState {
+            name: name.clone(),
+            index: Some(ListenerIndex(index)),
             trusted_proxies: listener.trusted_proxies.clone(),
             client_address: client_address(listener.client_address),
             proxy_senders: listener.proxy_protocol.as_ref().map(proxy_senders),
@@ -322,7 +331,7 @@ fn listeners(
                 tidegate_http::hsts(hsts.max_age, hsts.include_subdomains, hsts.preload).ok()
             }),
         };
-        (listener.name.as_str().into(), state)
+        (name, Arc::new(state))
     });
     listeners.collect()
 }

@@ -1,27 +1,30 @@
 //! The listeners that run, reconciled by address with those of a new configuration: an address that
 //! stays keeps its socket and its connections.
 
+mod handler;
 mod options;
 mod running;
 
 use crate::app::Phases;
 use arc_swap::ArcSwap;
+use handler::Handler;
 use running::Running;
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tidegate_config::{Config, Errors, ListenAddress};
-use tidegate_http::Server;
+use tidegate_http::{ListenerState, Server, Socket, Sockets};
 use tidegate_listen::{Address, Caps, Inherited, Listener, SocketOptions, accept, bind};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 /// The listeners that run.
 pub struct Listeners {
-    server: Arc<Server<Phases>>,
     tracker: TaskTracker,
     running: HashMap<Key, Running>,
+    /// Of each listener, by its name: for all of its sockets together.
+    caps: HashMap<String, Caps>,
     /// What the service manager handed over, whatever became of it.
     handed_over: Vec<HandedOver>,
 }
@@ -52,6 +55,8 @@ struct Planned {
     name: String,
     options: SocketOptions,
     fast_open: u32,
+    /// What its connections are of: the same for as long as it runs.
+    identity: Socket,
     /// The socket, if it was bound for this. Another one runs, or was handed over.
     bound: Option<Listener>,
 }
@@ -64,11 +69,7 @@ impl Listeners {
     ///
     /// # Errors
     /// The runtime does not take what was handed over.
-    pub fn new(
-        server: Arc<Server<Phases>>,
-        tracker: TaskTracker,
-        inherited: Vec<Inherited>,
-    ) -> std::io::Result<Listeners> {
+    pub fn new(tracker: TaskTracker, inherited: Vec<Inherited>) -> std::io::Result<Listeners> {
         let handed_over = inherited.into_iter().map(|inherited| {
             Ok(HandedOver {
                 name: inherited.name.clone(),
@@ -77,9 +78,9 @@ impl Listeners {
             })
         });
         Ok(Listeners {
-            server,
             tracker,
             running: HashMap::new(),
+            caps: HashMap::new(),
             handed_over: handed_over.collect::<std::io::Result<_>>()?,
         })
     }
@@ -175,8 +176,10 @@ impl Listeners {
             }
             _ => None,
         };
+        let running = self.running.get(&key);
         let planned = Planned {
             name: listener.name.clone(),
+            identity: running.map_or_else(Socket::new, |running| running.identity.clone()),
             options: options.clone(),
             fast_open: listener.socket.fast_open,
             bound: socket,
@@ -203,8 +206,10 @@ impl Listeners {
         }
     }
 
-    /// Accept on what was bound, stop what is not wanted any more. Open connections go on.
-    pub fn commit(&mut self, config: &Config, bound: Bound) {
+    /// Accept on what was bound, stop what is not wanted any more. Open connections go on. The state that runs has
+    /// to know the sockets already ([`Bound::sockets`]).
+    pub fn commit(&mut self, server: &Arc<Server<Phases>>, config: &Config, bound: Bound) {
+        let caps = self.next_caps(config, &bound);
         self.running.retain(|key, running| {
             let stays = bound.0.iter().any(|(wanted, _)| wanted == key);
             if !stays {
@@ -212,20 +217,48 @@ impl Listeners {
             }
             stays
         });
-        let (most, per_address) = caps(config);
         for (key, mut planned) in bound.0 {
+            let Some(caps) = caps.get(&planned.name).cloned() else {
+                continue;
+            };
             if let Some(running) = self.running.get_mut(&key) {
-                running.caps.set(most, per_address);
-                running.change(planned);
+                running.change(planned, caps);
                 continue;
             }
             let socket = planned.bound.take().or_else(|| self.take(&key));
             if let Some(socket) = socket {
-                let running = self.start(planned, socket, Caps::new(most, per_address));
+                let running = self.start(server, planned, socket, caps);
                 self.running.insert(key, running);
             }
         }
+        self.caps = caps;
         self.close_unwanted();
+    }
+
+    /// The caps of each listener. It keeps those that it had: by its name or, where that is another one now, by
+    /// its sockets.
+    fn next_caps(&mut self, config: &Config, bound: &Bound) -> HashMap<String, Caps> {
+        let (most, per_address) = caps(config);
+        let mut before = std::mem::take(&mut self.caps);
+        let mut next = HashMap::new();
+        for listener in &config.listeners {
+            if let Some((name, caps)) = before.remove_entry(&listener.name) {
+                next.insert(name, caps);
+            }
+        }
+        for listener in &config.listeners {
+            next.entry(listener.name.clone()).or_insert_with(|| {
+                let own = bound.0.iter().filter(|(_, it)| it.name == listener.name);
+                let mut before_by_socket =
+                    own.filter_map(|(key, _)| before.remove(&self.running.get(key)?.listener));
+                let kept = before_by_socket.next();
+                kept.unwrap_or_else(|| Caps::new(most, per_address))
+            });
+        }
+        for caps in next.values() {
+            caps.set(most, per_address);
+        }
+        next
     }
 
     /// A socket that was handed over and that no listener has yet.
@@ -258,25 +291,27 @@ impl Listeners {
         self.running.clear();
     }
 
-    fn start(&self, planned: Planned, socket: Listener, caps: Caps) -> Running {
+    fn start(
+        &self,
+        server: &Arc<Server<Phases>>,
+        planned: Planned,
+        socket: Listener,
+        caps: Caps,
+    ) -> Running {
         tracing::info!(listener = planned.name, address = %socket.address, "listening");
         let socket = Arc::new(socket);
-        let name = Arc::new(ArcSwap::from_pointee(Arc::<str>::from(planned.name)));
         let (stop, stopped) = watch::channel(false);
-        let serve = {
-            let (server, name, tracker) = (self.server.clone(), name.clone(), self.tracker.clone());
-            move |connection| {
-                let (server, name) = (server.clone(), Arc::clone(&*name.load_full()));
-                tracker.spawn(async move { server.serve(name, connection).await });
-            }
+        let caps = Arc::new(ArcSwap::from_pointee(caps));
+        let handler = Handler {
+            server: server.clone(),
+            tracker: self.tracker.clone(),
+            socket: planned.identity.clone(),
+            caps: caps.clone(),
         };
-        let refuse = {
-            let (server, name) = (self.server.clone(), name.clone());
-            move |refused| server.refused(&name.load(), refused)
-        };
-        tokio::spawn(accept(socket.clone(), caps.clone(), stopped, serve, refuse));
+        tokio::spawn(accept(socket.clone(), stopped, handler));
         let mut running = Running {
-            name,
+            listener: planned.name,
+            identity: planned.identity,
             socket,
             options: planned.options,
             fast_open: 0,
@@ -285,6 +320,19 @@ impl Listeners {
         };
         running.set_fast_open(planned.fast_open);
         running
+    }
+}
+
+impl Bound {
+    /// Which of these listeners each socket is of.
+    pub fn sockets(&self, listeners: &HashMap<Arc<str>, Arc<ListenerState>>) -> Sockets {
+        let mut sockets = Sockets::default();
+        for (_, planned) in &self.0 {
+            if let Some(listener) = listeners.get(planned.name.as_str()) {
+                sockets.insert(&planned.identity, listener.clone());
+            }
+        }
+        sockets
     }
 }
 

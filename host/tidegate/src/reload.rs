@@ -3,9 +3,11 @@
 use crate::acme;
 use crate::app::{App, Parts};
 use crate::assemble;
+use crate::exposed;
 use crate::library::Candidate;
 use crate::maintenance;
 use crate::notify;
+use crate::open_files;
 use crate::watch::Stamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -96,13 +98,15 @@ impl App {
         let path = self.path.clone();
         let config = blocking(move || Config::load(&path, environment)).await??;
         let config = Arc::new(config);
-        let state = assemble(&self.parts, &config).await?;
+        let mut state = assemble(&self.parts, &config).await?;
         let definitions = acme::definitions(&config).await;
         let certificates = acme::prepare(&self.parts, &config).await?;
         let bound = self.listeners.bind(&config)?;
+        state.sockets = bound.sockets(&state.listeners);
+        state.sockets.keep_closed(&self.state.load().sockets);
         // From here on nothing fails.
         self.warn_of_fixed(&config);
-        warn_of_doubtful(&config);
+        warn_of_doubtful(&config, &state);
         self.parts.start(&state);
         self.parts.acme.commit(certificates);
         self.definitions = definitions;
@@ -110,7 +114,7 @@ impl App {
         let state = Arc::new(state);
         let before = self.state.swap(state.clone());
         maintenance::tell(Some(&before), &state);
-        self.listeners.commit(&config, bound);
+        self.listeners.commit(&self.server, &config, bound);
         self.watch(&config);
         self.status.set_config(config);
         Ok(())
@@ -140,7 +144,8 @@ impl App {
     /// Build the state anew with what changed beside the configuration.
     async fn rebuild(&mut self, config: &Arc<Config>) {
         match assemble(&self.parts, config).await {
-            Ok(state) => {
+            Ok(mut state) => {
+                state.sockets = self.state.load().sockets.renewed(&state.listeners);
                 self.parts.start(&state);
                 self.state.store(Arc::new(state));
                 self.stale = false;
@@ -323,9 +328,11 @@ fn place(error: &Error) -> String {
 }
 
 /// Say what works and is probably not meant.
-pub(crate) fn warn_of_doubtful(config: &Config) {
-    for warning in config.warnings() {
-        tracing::warn!("{}", place(&warning));
+pub(crate) fn warn_of_doubtful(config: &Config, state: &State) {
+    open_files::warn_if_few(config);
+    let exposed = exposed::warnings(config, state);
+    for warning in config.warnings().iter().chain(&exposed) {
+        tracing::warn!("{}", place(warning));
     }
 }
 

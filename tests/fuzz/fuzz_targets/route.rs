@@ -36,6 +36,7 @@ fuzz_target!(|input: Input<'_>| {
         query: input.query,
         method: &Method::GET,
         headers: &HeaderMap::new(),
+        listener: None,
     });
     assert!(found.is_some_and(|&route| route <= input.routes.len()));
 });

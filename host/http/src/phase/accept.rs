@@ -72,7 +72,8 @@ fn identify(head: &mut RequestHeader, context: &mut Context) {
     } = context;
     let facts = Arc::make_mut(facts);
     let sender = connection.as_ref().and_then(|c| c.client);
-    let listener = state.listeners.get(&facts.listener);
+    let listener = connection.as_ref();
+    let listener = listener.and_then(|c| state.sockets.listener(&c.socket));
     let trusted = listener.map_or(&[][..], |l| &l.trusted_proxies);
     if client::is_trusted(sender, trusted) {
         let field = listener.map(|l| l.client_address).unwrap_or_default();
@@ -172,15 +173,19 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refused>
 }
 
 /// Whether the host may be asked for on this connection: the name that TLS began with may have other
-/// settings, and another certificate; and since then, a reload may have asked for a certificate of the client.
+/// settings, and another certificate; and since then, a reload may have asked for a certificate of the client,
+/// or for TLS.
 fn check_connection(context: &Context) -> Result<(), Refused> {
     let connection = context.connection.as_ref();
-    let Some(tls) = connection.and_then(|connection| connection.tls.as_ref()) else {
-        return Ok(());
-    };
+    let began = connection.and_then(|connection| connection.tls.as_ref());
+    let now = context.listener().and_then(|now| now.tls.as_ref());
     let host = &*context.facts.host;
-    let acceptor = context.listener().and_then(|now| now.tls.as_ref());
-    if tls.may_ask_for(host) && acceptor.is_none_or(|now| now.still_admits(tls, host)) {
+    let may = match (began, now) {
+        (Some(tls), Some(now)) => tls.may_ask_for(host) && now.still_admits(tls, host),
+        (Some(tls), None) => tls.may_ask_for(host),
+        (None, now) => now.is_none(),
+    };
+    if may {
         return Ok(());
     }
     let text = "the host is not served on this connection";

@@ -75,6 +75,7 @@ fn find_route(head: &RequestHeader, context: &mut Context) -> ControlFlow<Reply,
         query: head.uri.query(),
         method: &head.method,
         headers: &head.headers,
+        listener: context.listener().and_then(|listener| listener.index),
     };
     if let Some(route) = context.state.routes.lookup(&request).cloned() {
         context.facts_mut().route = route.name.clone();

@@ -36,6 +36,13 @@ impl Hosts {
         self.any.finish();
     }
 
+    /// As they are written.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = String> {
+        let exact = self.exact.keys().map(|name| name.to_string());
+        let below = self.below.keys().map(|parent| format!("*.{parent}"));
+        exact.chain(below).chain(once("*".to_owned()))
+    }
+
     /// The most specific first.
     pub(super) fn matching<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a Paths> {
         let parents = successors(parent(host), |name| parent(name));

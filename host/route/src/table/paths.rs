@@ -34,6 +34,23 @@ impl Paths {
         self.regexes.finish();
     }
 
+    /// All routes, one for each of its paths.
+    pub(super) fn routes(&self) -> impl Iterator<Item = RouteIndex> {
+        let exact = self.exact.values().flatten();
+        let regexes = self.regexes.routes();
+        let prefixes = self.prefixes.routes();
+        exact
+            .chain(regexes)
+            .chain(prefixes)
+            .chain(&self.any)
+            .copied()
+    }
+
+    /// The routes for any path.
+    pub(super) fn any(&self) -> &[RouteIndex] {
+        &self.any
+    }
+
     /// Offers the routes that have this path, the most specific first, until one is picked.
     pub(super) fn find<R>(
         &self,

@@ -31,6 +31,11 @@ impl Prefixes {
         self.by_text.entry(prefix.into()).or_default()
     }
 
+    pub(super) fn routes(&self) -> impl Iterator<Item = &RouteIndex> {
+        let prefixes = self.by_text.values();
+        prefixes.flat_map(|prefix| prefix.segment.iter().chain(&prefix.raw))
+    }
+
     /// Offers the routes whose prefix fits, the longest first, until one is picked.
     pub(super) fn find<R>(
         &self,

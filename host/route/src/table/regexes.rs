@@ -39,6 +39,10 @@ impl Regexes {
         }
     }
 
+    pub(super) fn routes(&self) -> impl Iterator<Item = &RouteIndex> {
+        self.entries.iter().flat_map(|entry| &entry.routes)
+    }
+
     /// Call once, after the last regex.
     pub(super) fn finish(&mut self) {
         self.entries.sort_by_key(|entry| entry.written);

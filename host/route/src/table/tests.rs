@@ -29,6 +29,7 @@ fn lookup<'t>(table: &'t Table<&'static str>, method: Method, host: &str, path: 
         query: None,
         method: &method,
         headers: &headers,
+        listener: None,
     };
     table.lookup(&request).copied().unwrap_or("none")
 }
@@ -140,12 +141,34 @@ fn more_conditions_come_first_then_the_order_of_the_file() {
             query,
             method: &method,
             headers: &headers,
+            listener: None,
         };
         table.lookup(&request).copied()
     };
     assert_eq!(find(Some("a=1")), Some("both"));
     assert_eq!(find(None), Some("methods"));
     assert_eq!(lookup(&table, Method::POST, "h", "/"), "none");
+}
+
+#[test]
+fn what_is_reachable_ends_with_a_route_that_takes_all() {
+    let [public, private] = [0, 1].map(ListenerIndex);
+    let on_private = |matcher| Matcher {
+        listeners: vec![private],
+        ..matcher
+    };
+    let table = Table::build([
+        (matcher(&[], &[]), "any"),
+        (on_private(matcher(&["admin.example"], &[])), "admin"),
+        (matcher(&["*.example"], &["/a/*", "~^/b", "/c"]), "some"),
+    ]);
+    let reachable = |host, listener| table.reachable(host, listener).into_iter().copied();
+    assert!(reachable("admin.example", private).eq(["admin"]));
+    assert!(reachable("admin.example", public).eq(["some", "any"]));
+    assert!(reachable("other", private).eq(["any"]));
+    let mut hosts: Vec<String> = table.hosts().collect();
+    hosts.sort();
+    assert_eq!(hosts, ["*", "*.example", "admin.example"]);
 }
 
 #[test]

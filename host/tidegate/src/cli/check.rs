@@ -11,12 +11,14 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let parts = Parts::new(&config)?;
-    runtime.block_on(async {
-        parts.assemble(&config).await?;
+    let state = runtime.block_on(async {
+        let state = parts.assemble(&config).await?;
         let secrets = parts.grants.secrets(&config).await?;
-        crate::acme::check(&config, &secrets)
+        crate::acme::check(&config, &secrets)?;
+        anyhow::Ok(state)
     })?;
-    for warning in config.warnings() {
+    let exposed = crate::exposed::warnings(&config, &state);
+    for warning in config.warnings().iter().chain(&exposed) {
         eprintln!("warning: {warning}\n");
     }
     super::print(&format!(

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use tidegate_chain::{BodyMode, FailureKind, OnFailure, Phase, Plugin, RequestHead};
 use tidegate_config::Config;
 use tidegate_http::{Route, State, Target};
+use tidegate_route::ListenerIndex;
 
 /// The request to explain.
 #[derive(Debug, Args)]
@@ -20,6 +21,9 @@ pub struct Question {
     /// A header field, as `name: value`; may be given several times.
     #[arg(short = 'H', long = "header", value_name = "FIELD")]
     headers: Vec<String>,
+    /// The name of the listener on which it comes; needed where routes are for single listeners.
+    #[arg(short, long, value_name = "NAME")]
+    listener: Option<String>,
     #[command(flatten)]
     config: super::ConfigFile,
 }
@@ -33,7 +37,26 @@ pub(super) fn run(question: &Question) -> anyhow::Result<()> {
         .build()?;
     let parts = Parts::new(&config)?;
     let state = runtime.block_on(parts.assemble(&config))?;
-    super::print(&explain(&request, &state, &config, &parts)?)
+    let listener = listener(question.listener.as_deref(), &config)?;
+    super::print(&explain(&request, listener, &state, &config, &parts)?)
+}
+
+/// The listener that is named; without a name the only one, or any if no route asks for it.
+fn listener(name: Option<&str>, config: &Config) -> anyhow::Result<Option<ListenerIndex>> {
+    let names: Vec<&str> = config.listeners.iter().map(|one| &*one.name).collect();
+    let Some(name) = name else {
+        if names.len() > 1 && config.routes.iter().any(|one| !one.listeners.is_empty()) {
+            bail!(
+                "some routes are for single listeners: say on which one the request comes, with --listener {}",
+                names.join("|")
+            );
+        }
+        return Ok((names.len() == 1).then_some(ListenerIndex(0)));
+    };
+    match names.iter().position(|one| *one == name) {
+        Some(index) => Ok(Some(ListenerIndex(index))),
+        None => bail!("there is no listener `{name}`, but {}", names.join(", ")),
+    }
 }
 
 /// The request as it would be routed: host without port, path in its one form.
@@ -69,6 +92,7 @@ fn request(question: &Question) -> anyhow::Result<http::request::Parts> {
 
 fn explain(
     request: &http::request::Parts,
+    listener: Option<ListenerIndex>,
     state: &State,
     config: &Config,
     parts: &Parts,
@@ -80,6 +104,7 @@ fn explain(
         query: request.uri.query(),
         method: &request.method,
         headers: &request.headers,
+        listener,
     };
     let Some(route) = state.routes.lookup(&asked) else {
         return Ok("no route: the answer is 404\n".to_owned());

@@ -1,7 +1,7 @@
 //! `tidegate run`: serve.
 
 use crate::shutdown::Signals;
-use crate::{app, trace};
+use crate::{app, open_files, trace};
 use std::path::Path;
 use tidegate_config::Config;
 use tidegate_listen::Inherited;
@@ -11,6 +11,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
     let inherited = Inherited::from_environment()?;
     let config = Config::load(path, super::environment())?;
     let log = trace::start(&config.log);
+    open_files::raise();
     let threads = app::threads(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)

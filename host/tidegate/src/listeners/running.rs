@@ -5,24 +5,27 @@ use arc_swap::ArcSwap;
 use pingora::protocols::l4::ext::set_tcp_fastopen_backlog;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use tidegate_http::Socket;
 use tidegate_listen::{Address, Caps, Listener, SocketOptions};
 use tokio::sync::watch;
 
 /// A socket that is accepted on.
 pub(super) struct Running {
-    /// Of its listener.
-    pub(super) name: Arc<ArcSwap<Arc<str>>>,
+    /// The name of its listener.
+    pub(super) listener: String,
+    pub(super) identity: Socket,
     pub(super) socket: Arc<Listener>,
     pub(super) options: SocketOptions,
     pub(super) fast_open: u32,
-    pub(super) caps: Caps,
+    pub(super) caps: Arc<ArcSwap<Caps>>,
     pub(super) stop: watch::Sender<bool>,
 }
 
 impl Running {
     /// The socket stays, and so do its connections.
-    pub(super) fn change(&mut self, planned: Planned) {
-        self.name.store(Arc::new(planned.name.as_str().into()));
+    pub(super) fn change(&mut self, planned: Planned, caps: Caps) {
+        self.listener = planned.name;
+        self.caps.store(Arc::new(caps));
         if self.socket.is_inherited {
             return;
         }
@@ -65,7 +68,7 @@ impl Running {
     }
 
     pub(super) fn stop(&self) {
-        tracing::info!(listener = &***self.name.load(), address = %self.socket.address, "closing listener");
+        tracing::info!(listener = self.listener, address = %self.socket.address, "closing listener");
         self.stop.send_replace(true);
     }
 }

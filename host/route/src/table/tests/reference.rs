@@ -12,6 +12,7 @@ struct Written {
     paths: Vec<&'static str>,
     methods: Vec<Method>,
     query: Vec<&'static str>,
+    listeners: Vec<usize>,
 }
 
 const HOSTS: &[&str] = &["*", "a.x", "b.a.x", "*.x", "*.a.x", "*.b.a.x"];
@@ -43,12 +44,21 @@ fn routes() -> impl Strategy<Value = Vec<Written>> {
     };
     let methods =
         prop::collection::vec(prop::sample::select(vec![Method::GET, Method::POST]), 0..2);
-    let route = (some(HOSTS, 2), some(PATHS, 3), methods, some(PARAMETERS, 2));
-    let route = route.prop_map(|(hosts, paths, methods, query)| Written {
+    let listeners = prop::collection::vec(0..3_usize, 0..3);
+    let parameters = some(PARAMETERS, 2);
+    let route = (
+        some(HOSTS, 2),
+        some(PATHS, 3),
+        methods,
+        parameters,
+        listeners,
+    );
+    let route = route.prop_map(|(hosts, paths, methods, query, listeners)| Written {
         hosts,
         paths,
         methods,
         query,
+        listeners,
     });
     prop::collection::vec(route, 0..12)
 }
@@ -60,6 +70,12 @@ fn compile(written: &Written) -> Matcher {
             .query
             .iter()
             .map(|name| ((*name).to_owned(), ValuePattern::parse("*").unwrap()))
+            .collect(),
+        listeners: written
+            .listeners
+            .iter()
+            .copied()
+            .map(ListenerIndex)
             .collect(),
         ..matcher(&written.hosts, &written.paths)
     }
@@ -120,8 +136,17 @@ fn naive(routes: &[Written], request: &Request<'_>) -> Option<usize> {
         let method = route.methods.is_empty() || route.methods.contains(request.method);
         let query = request.query.unwrap_or_default();
         let parameters = route.query.iter().all(|name| query.contains(name));
-        let count = usize::from(!route.methods.is_empty()) + route.query.len();
-        (method && parameters).then_some((host_rank, path_rank, Reverse(count), written.0))
+        let on = |listener: ListenerIndex| route.listeners.contains(&listener.0);
+        let listener = route.listeners.is_empty() || request.listener.is_some_and(on);
+        let count = usize::from(!route.methods.is_empty())
+            + usize::from(!route.listeners.is_empty())
+            + route.query.len();
+        (method && parameters && listener).then_some((
+            host_rank,
+            path_rank,
+            Reverse(count),
+            written.0,
+        ))
     });
     ranked.min().map(|(_, _, _, index)| index)
 }
@@ -135,14 +160,19 @@ proptest! {
         let headers = HeaderMap::new();
         for host in REQUEST_HOSTS {
             for path in REQUEST_PATHS {
-                for (method, query) in [
-                    (Method::GET, None),
-                    (Method::POST, Some("q")),
-                    (Method::GET, Some("p=1&q=2")),
+                for (method, query, listener) in [
+                    (Method::GET, None, Some(0)),
+                    (Method::POST, Some("q"), Some(1)),
+                    (Method::GET, Some("p=1&q=2"), Some(2)),
+                    (Method::POST, Some("p"), None),
                 ] {
-                    let request = Request { host, path, query, method: &method, headers: &headers };
+                    let listener = listener.map(ListenerIndex);
+                    let request = Request { host, path, query, method: &method, headers: &headers, listener };
                     let found = table.lookup(&request).copied();
                     prop_assert_eq!(found, naive(&routes, &request), "{} {}{} {:?}", method, host, path, query);
+                    if let (Some(found), Some(listener)) = (found, listener) {
+                        prop_assert!(table.reachable(host, listener).contains(&&found));
+                    }
                 }
             }
         }
