@@ -226,7 +226,7 @@ fn write_traps(folder: &Path) {
     let made = Command::new("mkfifo").arg(folder.join("pipe")).status();
     assert!(made.unwrap().success());
     let huge = std::fs::File::create(folder.join("huge")).unwrap();
-    huge.set_len(1 << 40).unwrap();
+    huge.set_len(64 << 20).unwrap();
 }
 
 /// What a configuration may name, with `FILE` for the file.
