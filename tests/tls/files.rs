@@ -309,3 +309,39 @@ async fn nor_does_a_proxy_that_runs() {
     proxy.signal("-TERM");
     assert!(proxy.wait().await.success());
 }
+
+/// As when a configuration and its certificate are rolled out one after the other.
+#[tokio::test]
+async fn a_configuration_that_was_refused_is_tried_again() {
+    let authority = Authority::new();
+    let proxy = proxy(&authority, "").await;
+    let both = ONE.replace(" }]", " }, { cert = \"late.pem\", key = \"late.key\" }]");
+    let why = proxy.reload_refused(&listener(&both)).await;
+    assert!(why.contains("late.pem"), "{why}");
+    let late = authority.issue(&["late.example"]);
+    late.write(proxy.folder(), "late");
+    proxy.has_logged("reloaded", 1).await;
+    let client = TlsClient::new(&authority, "late.example").offering(&["http/1.1"]);
+    becomes(&client, &proxy, &late).await;
+    // Once, not at each try.
+    assert_eq!(proxy.log_count("reload failed"), 1);
+}
+
+#[test]
+fn check_warns_of_what_clients_will_not_accept() {
+    let (authority, folder) = (Authority::new(), TempDir::new().unwrap());
+    authority.issue_client("nameless").write(folder.path(), "a");
+    let file = folder.path().join("tidegate.toml");
+    let keys = format!("{ONE}\nsni.\"admin.exmaple.com\" = {{ min_version = \"1.3\" }}");
+    std::fs::write(&file, listener(&keys)).unwrap();
+    let checked = tidegate(&["check", "--config", file.to_str().unwrap()]);
+    assert!(checked.status.success(), "{}", checked.stderr);
+    for part in [
+        "is for no name",
+        "subjectAltName",
+        "`admin.exmaple.com`",
+        "misspelt",
+    ] {
+        assert!(checked.stderr.contains(part), "{}", checked.stderr);
+    }
+}

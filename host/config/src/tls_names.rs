@@ -1,13 +1,14 @@
 //! Words of TLS: versions, cipher suites, key exchange groups, protocols. Which of them an engine has is
 //! its own business; these are all that this proxy offers.
 
+use std::fmt;
+
+use crate::error::Invalid;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A version of TLS. Older ones are not offered (RFC 8996).
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 pub enum TlsVersion {
     /// RFC 5246
     #[serde(rename = "1.2")]
@@ -15,6 +16,47 @@ pub enum TlsVersion {
     /// RFC 8446
     #[serde(rename = "1.3")]
     V1_3,
+}
+
+impl<'de> Deserialize<'de> for TlsVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Version)
+    }
+}
+
+/// Reads a version, and knows how else people write one.
+struct Version;
+
+impl de::Visitor<'_> for Version {
+    type Value = TlsVersion;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"1.2\" or \"1.3\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<TlsVersion, E> {
+        match text {
+            "1.2" => Ok(TlsVersion::V1_2),
+            "1.3" => Ok(TlsVersion::V1_3),
+            other => {
+                let meant = ["1.2", "1.3"]
+                    .iter()
+                    .find(|version| other.ends_with(**version));
+                let help = match meant {
+                    Some(version) => format!("write \"{version}\""),
+                    None => {
+                        "expected \"1.2\" or \"1.3\"; older ones are not safe (RFC 8996)".to_owned()
+                    }
+                };
+                Err(Invalid::new(format!("`{other}` is not a version of TLS"), help).into_serde())
+            }
+        }
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<TlsVersion, E> {
+        let help = format!("write \"{number}\", in quotes");
+        Err(Invalid::new("a version is a string, not a number", help).into_serde())
+    }
 }
 
 /// A cipher suite: authenticated encryption and, in TLS 1.2, an ephemeral key exchange.

@@ -164,6 +164,8 @@ pub struct App {
     pub(crate) status: Arc<Status>,
     pub(crate) listeners: Listeners,
     pub(crate) watcher: Watcher,
+    /// The configuration in the file, where that is not the one that runs.
+    pub(crate) refused: Option<crate::reload::Refused>,
     /// The last swap of plugins did not become the state; it is to be tried again.
     pub(crate) stale: bool,
     /// What the files of certificate definitions looked like when they were last read.
@@ -250,7 +252,7 @@ impl App {
         let mut listeners = Listeners::new(connections.clone(), inherited)?;
         let bound = listeners.bind(&config)?;
         state.sockets = bound.sockets(&state.listeners);
-        crate::reload::warn_of_doubtful(&config, &state);
+        crate::reload::warn_of_doubtful(&config, &parts, &state);
         let state = Arc::new(ArcSwap::from_pointee(state));
 
         let (stop, stopped) = watch::channel(false);
@@ -287,6 +289,7 @@ impl App {
             state,
             status,
             listeners,
+            refused: None,
             stale: false,
             definitions: acme::definitions(&config).await,
             server,

@@ -218,6 +218,9 @@ impl Store {
             }
             Look::New(certificate) => {
                 watched.value = self.with_ocsp(certificate, files);
+                if watched.value.expires() < SystemTime::now() {
+                    tracing::warn!(cert = %files.cert.display(), "the new certificate has expired; clients will not accept it");
+                }
                 tracing::info!(cert = %files.cert.display(), "certificate replaced");
             }
             Look::Wrong(problem) => {
@@ -232,9 +235,6 @@ impl Store {
     /// With the response, if it is good.
     fn with_ocsp(&self, certificate: Certificate, files: &Files) -> Certificate {
         self.count("certificate", true);
-        if certificate.expires() < SystemTime::now() {
-            tracing::warn!(cert = %files.cert.display(), "the certificate has expired; clients will not accept it");
-        }
         let Some(path) = &files.ocsp else {
             return certificate;
         };

@@ -12,6 +12,7 @@ mod app;
 mod assemble;
 mod certificates;
 mod cli;
+mod doubtful;
 mod exposed;
 mod grants;
 mod library;

@@ -3,7 +3,7 @@
 use crate::acme;
 use crate::app::{App, Parts};
 use crate::assemble;
-use crate::exposed;
+use crate::doubtful;
 use crate::library::Candidate;
 use crate::maintenance;
 use crate::notify;
@@ -12,7 +12,7 @@ use crate::watch::Stamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_config::{Config, Error, Errors};
 use tidegate_http::State;
 use tidegate_wasm::Binding;
@@ -24,6 +24,32 @@ use tokio::task::JoinError;
 const SETTLE: Duration = Duration::from_millis(30);
 /// How often at most; a file that is written to for longer is tried as it is, and again when it changes.
 const SETTLE_TRIES: usize = 100;
+
+/// When a configuration that was refused is tried again for the first time; then twice as late each time.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// A configuration that was not taken over.
+pub(crate) struct Refused {
+    error: String,
+    wait: Duration,
+    again: Instant,
+}
+
+impl Refused {
+    fn new(error: String, wait: Duration) -> Refused {
+        let wait = wait.min(TRY_AGAIN_MAX);
+        Refused {
+            error,
+            wait,
+            again: Instant::now() + wait,
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.again
+    }
+}
 
 /// Build a state on a thread that may block: plugins are compiled.
 pub(crate) async fn assemble(parts: &Arc<Parts>, config: &Arc<Config>) -> anyhow::Result<State> {
@@ -65,6 +91,8 @@ impl App {
     pub(crate) async fn reload(&mut self, all: bool) {
         if all || self.status.seen() != stamp(&self.path).await {
             self.reload_config().await;
+        } else {
+            self.reload_again().await;
         }
         self.reload_certificates().await;
         self.reload_definitions().await;
@@ -75,19 +103,48 @@ impl App {
         notify::reloading();
         let stamp = self.settled_stamp().await;
         self.status.saw(stamp);
-        match self.try_reload().await {
-            Ok(()) => {
-                self.status.count_reload("ok");
-                tracing::info!(file = %self.path.display(), "reloaded");
-                notify::ready(notify::SERVING);
-            }
+        let reloaded = self.try_reload().await;
+        self.refused = None;
+        match reloaded {
+            Ok(()) => self.reloaded(),
             Err(error) => {
-                self.status.count_reload("failed");
                 let error = one_line(&error);
-                tracing::error!(error, "reload failed, the old state stays");
-                notify::ready("serving as before: the last reload failed, the log says why");
+                self.not_reloaded(&error);
+                self.refused = Some(Refused::new(error, TRY_AGAIN));
             }
         }
+    }
+
+    /// Try again what was refused: what it lacked may have come, such as a file or an address. Says only what is new.
+    async fn reload_again(&mut self) {
+        let Some(before) = self.refused.take_if(|refused| refused.is_due()) else {
+            return;
+        };
+        match self.try_reload().await {
+            Ok(()) => self.reloaded(),
+            Err(error) => {
+                let error = one_line(&error);
+                if error != before.error {
+                    self.not_reloaded(&error);
+                }
+                self.refused = Some(Refused::new(error, before.wait * 2));
+            }
+        }
+    }
+
+    fn reloaded(&self) {
+        self.status.count_reload("ok");
+        tracing::info!(file = %self.path.display(), "reloaded");
+        notify::ready(notify::SERVING);
+    }
+
+    fn not_reloaded(&self, error: &str) {
+        self.status.count_reload("failed");
+        tracing::error!(
+            error,
+            "reload failed, the old state stays; it is tried again, at least every minute"
+        );
+        notify::ready("serving as before: the last reload failed, the log says why");
     }
 
     async fn try_reload(&mut self) -> anyhow::Result<()> {
@@ -106,7 +163,7 @@ impl App {
         state.sockets.keep_closed(&self.state.load().sockets);
         // From here on nothing fails.
         self.warn_of_fixed(&config);
-        warn_of_doubtful(&config, &state);
+        warn_of_doubtful(&config, &self.parts, &state);
         self.parts.start(&state);
         self.parts.acme.commit(certificates);
         self.definitions = definitions;
@@ -328,11 +385,10 @@ fn place(error: &Error) -> String {
 }
 
 /// Say what works and is probably not meant.
-pub(crate) fn warn_of_doubtful(config: &Config, state: &State) {
+pub(crate) fn warn_of_doubtful(config: &Config, parts: &Parts, state: &State) {
     open_files::warn_if_few(config);
-    let exposed = exposed::warnings(config, state);
-    for warning in config.warnings().iter().chain(&exposed) {
-        tracing::warn!("{}", place(warning));
+    for warning in doubtful::warnings(config, parts, state) {
+        tracing::warn!("{}", place(&warning));
     }
 }
 

@@ -17,8 +17,7 @@ pub(super) fn run(path: &Path) -> anyhow::Result<()> {
         crate::acme::check(&config, &secrets)?;
         anyhow::Ok(state)
     })?;
-    let exposed = crate::exposed::warnings(&config, &state);
-    for warning in config.warnings().iter().chain(&exposed) {
+    for warning in crate::doubtful::warnings(&config, &parts, &state) {
         eprintln!("warning: {warning}\n");
     }
     super::print(&format!(
