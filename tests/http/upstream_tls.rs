@@ -15,7 +15,9 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::harness::{Authority, Issued, Origin, Proxy, Response, get, post, tidegate, upstream};
+use crate::harness::{
+    Authority, Issued, Origin, Proxy, Response, get, post, tidegate, until, upstream,
+};
 
 /// A server's side of TLS.
 struct Server {
@@ -322,4 +324,22 @@ async fn files_that_cannot_be_used_are_errors_with_their_place() {
             exit.stderr
         );
     }
+}
+
+/// Certificates are renewed while the proxy runs, those of others and its own.
+#[tokio::test]
+async fn files_that_change_are_used_for_new_connections() {
+    let (authority, next) = (Authority::new(), Authority::new());
+    let origin = Server::of(&next, "127.0.0.1").start().await;
+    let proxy = proxy(&authority, &[origin.address()], TRUSTING).await;
+    assert_eq!(answer(&proxy).await.status, 502);
+    let ca = proxy.folder().join("ca.pem");
+    std::fs::write(&ca, "not one").unwrap();
+    proxy.has_logged("cannot take over what changed", 1).await;
+    std::fs::write(&ca, &next.pem).unwrap();
+    until("the new authority to be trusted", async || {
+        (answer(&proxy).await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(proxy.log_count("reloaded"), 0);
 }

@@ -13,7 +13,7 @@ use crate::notify;
 use crate::shutdown::{Request, Signals};
 use crate::tls::Tls;
 use crate::trace::Logs;
-use crate::watch::Watcher;
+use crate::watch::{Stamp, Watcher};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -170,6 +170,8 @@ pub struct App {
     pub(crate) stale: bool,
     /// What the files of certificate definitions looked like when they were last read.
     pub(crate) definitions: Definitions,
+    /// What the files of TLS to upstreams looked like before they were last read.
+    pub(crate) upstream_files: Vec<Option<Stamp>>,
     pub(crate) server: Arc<Server<Phases>>,
     stop: watch::Sender<bool>,
     admin_stop: watch::Sender<bool>,
@@ -246,6 +248,7 @@ impl App {
     ) -> anyhow::Result<App> {
         let parts = Arc::new(Parts::new(&config)?);
         let config = Arc::new(config);
+        let upstream_files = crate::reload::upstream_stamps(&config).await;
         let mut state = crate::reload::assemble(&parts, &config).await?;
         let certificates = acme::prepare(&parts, &config).await?;
         let connections = TaskTracker::new();
@@ -292,6 +295,7 @@ impl App {
             refused: None,
             stale: false,
             definitions: acme::definitions(&config).await,
+            upstream_files,
             server,
             stop,
             admin_stop,

@@ -8,6 +8,7 @@ use crate::library::Candidate;
 use crate::maintenance;
 use crate::notify;
 use crate::open_files;
+use crate::upstreams;
 use crate::watch::Stamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -66,6 +67,13 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(look).await
 }
 
+/// What the files of TLS to upstreams look like.
+pub(crate) async fn upstream_stamps(config: &Config) -> Vec<Option<Stamp>> {
+    let files = upstreams::files(config);
+    let look = move || files.iter().map(|file| Stamp::of(file)).collect();
+    blocking(look).await.unwrap_or_default()
+}
+
 async fn stamp(path: &Path) -> Option<Stamp> {
     let path = path.to_owned();
     blocking(move || Stamp::of(&path)).await.ok().flatten()
@@ -82,6 +90,11 @@ impl App {
         }
         folders.extend(crate::tls::folders(config));
         folders.extend(acme::folders(config));
+        folders.extend(
+            upstreams::files(config)
+                .iter()
+                .filter_map(|file| folder(file)),
+        );
         folders.retain(|folder| folder.is_dir());
         self.watcher.watch(folders);
     }
@@ -95,6 +108,7 @@ impl App {
             self.reload_again().await;
         }
         self.reload_certificates().await;
+        self.reload_upstreams().await;
         self.reload_definitions().await;
         self.reload_plugins().await;
     }
@@ -155,6 +169,7 @@ impl App {
         let path = self.path.clone();
         let config = blocking(move || Config::load(&path, environment)).await??;
         let config = Arc::new(config);
+        let upstream_files = upstream_stamps(&config).await;
         let mut state = assemble(&self.parts, &config).await?;
         let definitions = acme::definitions(&config).await;
         let certificates = acme::prepare(&self.parts, &config).await?;
@@ -167,6 +182,7 @@ impl App {
         self.parts.start(&state);
         self.parts.acme.commit(certificates);
         self.definitions = definitions;
+        self.upstream_files = upstream_files;
         self.parts.library.reconsider();
         let state = Arc::new(state);
         let before = self.state.swap(state.clone());
@@ -233,6 +249,27 @@ impl App {
         if refreshed.unwrap_or_default() {
             // Those who vouch for clients changed: nobody gets in any more by a ticket of before.
             self.rebuild(&self.status.config()).await;
+        }
+    }
+
+    /// Take over the files of TLS to upstreams that changed.
+    async fn reload_upstreams(&mut self) {
+        let config = self.status.config();
+        let mut now = upstream_stamps(&config).await;
+        if now == self.upstream_files {
+            return;
+        }
+        for _ in 0..SETTLE_TRIES {
+            tokio::time::sleep(SETTLE).await;
+            let before = std::mem::replace(&mut now, upstream_stamps(&config).await);
+            if before == now {
+                break;
+            }
+        }
+        self.upstream_files = now;
+        self.rebuild(&config).await;
+        if !self.stale {
+            tracing::info!("certificates of upstreams reloaded");
         }
     }
 

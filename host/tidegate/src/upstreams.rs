@@ -5,7 +5,7 @@ use crate::certificates::FILE_MAX;
 use crate::tls::version;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidegate_config::{self as config, Config, Error, Span, read_file};
 use tidegate_http::{
@@ -52,6 +52,17 @@ pub(crate) async fn all<'a>(
         }
     }
     all
+}
+
+/// The files of TLS to upstreams.
+pub(crate) fn files(config: &Config) -> Vec<PathBuf> {
+    let tls = config.upstreams.values().filter_map(|one| one.tls.as_ref());
+    let files = tls.flat_map(|tls| {
+        let ca = tls.ca.as_ref().map(|ca| &ca.value);
+        let own = tls.certificate.as_ref();
+        [ca, own.map(|own| &own.cert), own.map(|own| &own.key)]
+    });
+    files.flatten().cloned().collect()
 }
 
 /// The peers that one entry stands for: a name can have several addresses.
