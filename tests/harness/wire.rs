@@ -51,6 +51,11 @@ impl Wire {
         soon("the proxy to take bytes", sent).await.is_ok()
     }
 
+    /// Says that nothing more will be sent.
+    pub async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// The next response, to any method but `HEAD`; also 1xx.
     pub async fn response(&mut self) -> Response {
         soon("a response", self.read_response(true)).await

@@ -157,7 +157,9 @@ async fn expectations_that_nobody_knows() {
     ] {
         let head = format!("{POST}expect: {expectation}\r\ncontent-length: 5\r\n\r\nhello");
         let mut wire = edge
-            .wire(format!("{head}GET /2 HTTP/1.1\r\nhost: a\r\n\r\n"))
+            .wire(format!(
+                "{head}GET /2 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+            ))
             .await;
         wire.rest().await;
         let seen = edge.origin.seen();

@@ -140,16 +140,34 @@ async fn connection_names_a_field_of_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_second_request_in_the_same_packet_is_not_half_served() {
-    let (origin, _proxy, mut wire) =
-        served("GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    // Either it is served too, or the connection ends so that the client sends it again.
-    let rest = wire.rest().await;
-    let answers = rest
-        .windows(9)
-        .filter(|bytes| bytes == b"HTTP/1.1 ")
-        .count();
-    assert_eq!(origin.seen().len(), 1 + answers);
+async fn a_second_request_in_the_same_packet_is_another_request() {
+    let (origin, _proxy, mut wire) = served(
+        "GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    assert_eq!(wire.response().await.status, 200);
+    assert!(wire.rest().await.is_empty());
+    let targets: Vec<_> = origin.seen().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(targets, ["/1", "/2"]);
+}
+
+/// What is served alone is refused alone: the answers before it have come.
+#[tokio::test]
+async fn a_second_request_is_held_to_the_same_rules() {
+    for second in [
+        "GET /2 HTTP/1.1\nhost: a\r\n\r\n",
+        "GET /2 HTTP/1.1\r\n\r\n",
+        "GET /2 HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        "POST /2 HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /2 HTTP/1.1\r\nhost: a\r\ncontent-length: +3\r\n\r\nabc",
+        "hello\r\n\r\n",
+    ] {
+        let first = "POST /1 HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+        let (origin, _proxy, mut wire) = served(&format!("{first}{second}")).await;
+        assert_eq!(wire.response().await.status, 400, "{second:?}");
+        assert!(wire.rest().await.is_empty(), "{second:?}");
+        assert_eq!(origin.seen().len(), 1, "{second:?}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod listeners;
 mod maintenance;
 mod messages;
 mod paths;
+mod pipelining;
 mod proxy_protocol;
 mod proxy_protocol_peers;
 mod route_limits;

@@ -51,8 +51,8 @@ impl Default for ChunkScan {
 }
 
 impl ChunkScan {
-    /// Whether the bytes may be the next ones of this body.
-    pub(crate) fn accepts(&mut self, bytes: &[u8]) -> bool {
+    /// How many of the bytes are this body's; nothing, if they may not be the next ones of it.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {
             if let ChunkScan::Data { left } = *self {
@@ -64,17 +64,13 @@ impl ChunkScan {
                 };
                 continue;
             }
-            match self.next(*byte) {
-                Some(ChunkScan::Over) => {
-                    *self = ChunkScan::Over;
-                    return true;
-                }
-                Some(next) => *self = next,
-                None => return false,
+            if *self == ChunkScan::Over {
+                break;
             }
+            *self = self.next(*byte)?;
             rest = after;
         }
-        true
+        Some(bytes.len() - rest.len())
     }
 
     /// Where a byte leads; nowhere if it may not stand here.
@@ -103,7 +99,7 @@ impl ChunkScan {
             (Trailer, b'\r') => Some(TrailerEnd),
             (TrailerStart | Trailer, _) if is_text => Some(Trailer),
             (TrailerEnd, b'\n') => Some(TrailerStart),
-            (BodyEnd, b'\n') | (Over, _) => Some(Over),
+            (BodyEnd, b'\n') => Some(Over),
             _ => None,
         }
     }
@@ -113,18 +109,21 @@ impl ChunkScan {
 mod tests {
     use super::*;
 
-    /// Whether a body is accepted, and whether it is over, however it is cut into reads.
-    fn scan(text: &[u8]) -> Option<bool> {
+    /// How long a body is that is accepted, and whether it is over, however it is cut into reads.
+    fn scan(text: &[u8]) -> Option<(usize, bool)> {
         let mut whole = ChunkScan::default();
-        let accepted = whole.accepts(text);
+        let length = whole.read(text);
         let mut bytes = ChunkScan::default();
-        assert_eq!(text.iter().all(|byte| bytes.accepts(&[*byte])), accepted);
+        let read: Option<usize> = text.iter().map(|byte| bytes.read(&[*byte])).sum();
+        assert_eq!(read, length);
         for cut in 0..text.len() {
             let (first, second) = text.split_at(cut);
             let mut scan = ChunkScan::default();
-            assert_eq!(scan.accepts(first) && scan.accepts(second), accepted);
+            let first = scan.read(first);
+            let both = first.and_then(|first| Some(first + scan.read(second)?));
+            assert_eq!(both, length);
         }
-        accepted.then_some(whole == ChunkScan::Over)
+        Some((length?, whole == ChunkScan::Over))
     }
 
     #[test]
@@ -133,11 +132,15 @@ mod tests {
             &b"0\r\n\r\n"[..],
             b"5\r\nhello\r\n0\r\n\r\n",
             b"5;a=\"b c\"\r\n\r\n\r\n\n\r\n0\r\nx: y\r\nz: \xff\r\n\r\n",
-            b"A  ;b\r\n0123456789\r\n00  \r\n\r\nGET / HTTP/1.1\n\n\x01",
+            b"A  ;b\r\n0123456789\r\n00  \r\n\r\n",
         ] {
-            assert_eq!(scan(body), Some(true), "{}", body.escape_ascii());
+            let whole = Some((body.len(), true));
+            assert_eq!(scan(body), whole, "{}", body.escape_ascii());
+            let followed = [body, b"GET / HTTP/1.1\n\n\x01"].concat();
+            assert_eq!(scan(&followed), whole, "{}", body.escape_ascii());
         }
-        assert_eq!(scan(b"ffffffffffffffff\r\nx"), Some(false));
+        let endless = b"ffffffffffffffff\r\nx";
+        assert_eq!(scan(endless), Some((endless.len(), false)));
     }
 
     #[test]

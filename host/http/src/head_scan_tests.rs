@@ -7,17 +7,32 @@ fn scanning(bytes: usize) -> HeadScan {
 
 /// What becomes of a message, however it is cut into reads.
 fn scan(text: &[u8]) -> Result<(), Refusal> {
-    let whole = scanning(4096).read(2, text);
+    let whole = message(text, text.len());
     for cut in 0..text.len() {
         let mut scan = scanning(4096);
         let (first, second) = text.split_at(cut);
-        let both = scan.read(2, first).and_then(|()| scan.read(2, second));
+        let both = part(&mut scan, 2, first).and_then(|mut all| {
+            all.extend(part(&mut scan, 2, second)?);
+            Ok(all)
+        });
         assert_eq!(both, whole, "cut at {cut}");
     }
+    assert_eq!(message(text, 1), whole, "byte by byte");
+    whole.map(drop)
+}
+
+/// The next bytes of a message, of those that were read.
+fn part(scan: &mut HeadScan, number: u32, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let range = scan.read(number, bytes)?;
+    Ok(bytes[range].to_vec())
+}
+
+/// The first message of a text that is read in pieces of this length.
+fn message(text: &[u8], length: usize) -> Result<Vec<u8>, Refusal> {
     let mut scan = scanning(4096);
-    let bytes = text.iter().try_for_each(|byte| scan.read(2, &[*byte]));
-    assert_eq!(bytes, whole, "byte by byte");
-    whole
+    let pieces = text.chunks(length.max(1));
+    let parts: Result<Vec<_>, _> = pieces.map(|piece| part(&mut scan, 2, piece)).collect();
+    parts.map(|parts| parts.concat())
 }
 
 #[test]
@@ -78,22 +93,22 @@ fn a_body_whose_end_is_in_doubt_is_refused() {
 fn each_message_of_a_connection_is_looked_at() {
     let mut scan = scanning(4096);
     let chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nh";
-    assert_eq!(scan.read(0, chunked), Ok(()));
-    assert_eq!(scan.read(1, b"ello\r\n0\r\n\r\n"), Ok(()));
-    assert_eq!(scan.read(2, chunked), Ok(()));
+    assert!(scan.read(0, chunked).is_ok());
+    assert!(scan.read(1, b"ello\r\n0\r\n\r\n").is_ok());
+    assert!(scan.read(2, chunked).is_ok());
     assert_eq!(scan.read(3, b"elloX"), Err(Refusal::Framing));
-    assert_eq!(
-        scan.read(4, b"GET / HTTP/1.1\r\nContent-Length: 1\r\n\r\n"),
-        Ok(())
+    assert!(
+        scan.read(4, b"GET / HTTP/1.1\r\nContent-Length: 1\r\n\r\n")
+            .is_ok()
     );
-    assert_eq!(scan.read(5, b"\n"), Ok(()));
+    assert_eq!(scan.read(5, b"\n"), Ok(0..1));
     assert_eq!(scan.read(6, b"GET / HTTP/1.1\n"), Err(Refusal::Malformed));
 }
 
 #[test]
 fn heads_are_bounded() {
     let long = |length: usize| format!("GET /{} HTTP/1.1\r\n", "x".repeat(length));
-    assert_eq!(scanning(100).read(0, long(150).as_bytes()), Ok(()));
+    assert!(scanning(100).read(0, long(150).as_bytes()).is_ok());
     assert_eq!(
         scanning(100).read(0, long(200).as_bytes()),
         Err(Refusal::UriBytes)
@@ -115,13 +130,61 @@ fn heads_are_bounded() {
 }
 
 #[test]
-fn what_comes_with_a_head_is_counted() {
+fn a_message_ends_where_the_next_begins() {
+    let next = b"\r\nPOST /2 HTTP/1.1\r\nContent-Length: 1\r\n\r\nx";
+    let field = |field: &str, body: &str| format!("POST / HTTP/1.1\r\n{field}\r\n\r\n{body}");
+    for first in [
+        "GET / HTTP/1.1\r\n\r\n".to_owned(),
+        field("x: y", ""),
+        field("content-length: 0", ""),
+        field("Content-Length:\t05 ", "hello"),
+        field("Content-length:12", "\r\n0\r\n\r\nGET /"),
+        field(
+            "transfer-encoding: chunked",
+            "5\r\nhello\r\n0\r\nx: y\r\n\r\n",
+        ),
+    ] {
+        let both = [first.as_bytes(), next].concat();
+        for length in 1..both.len() {
+            let one = message(&both, length).unwrap();
+            assert_eq!(
+                one.escape_ascii().to_string(),
+                first.escape_default().to_string()
+            );
+        }
+    }
+}
+
+/// Whoever reads the head refuses it; until then, nothing after it is taken for a request.
+#[test]
+fn a_length_in_doubt_has_no_end() {
+    for value in [
+        "",
+        "+5",
+        "5 5",
+        "5,5",
+        "0x5",
+        "5\r\ncontent-length: 5",
+        "99999999999999999999",
+    ] {
+        let text = format!("POST / HTTP/1.1\r\ncontent-length: {value}\r\n\r\nGET / HTTP/1.1");
+        let mut scan = scanning(4096);
+        assert_eq!(
+            scan.read(2, text.as_bytes()),
+            Ok(0..text.len()),
+            "{value:?}"
+        );
+        assert!(!scan.is_over(3), "{value:?}");
+    }
+}
+
+#[test]
+fn empty_lines_before_a_message_are_not_of_it() {
     let mut scan = scanning(4096);
-    let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    assert_eq!(scan.read(0, &[&head[..], b"early"].concat()), Ok(()));
-    assert_eq!(scan.beyond(), 5);
-    assert_eq!(scan.read(2, head), Ok(()));
-    assert_eq!(scan.beyond(), 0);
+    assert_eq!(scan.read(0, b"\r\n\r"), Ok(3..3));
+    assert_eq!(scan.read(0, b"\n\r\nGET / HTTP/1.1\r\n\r\n\r\n"), Ok(3..21));
+    assert!(scan.is_over(0) && scan.is_over(1));
+    assert!(!scan.is_over(2));
 }
 
 /// What messages are made of, and what spoils them.
@@ -157,16 +220,16 @@ proptest! {
         cuts in prop::collection::vec(0..12_usize, 0..6),
     ) {
         let text = words.concat();
-        let whole = scanning(64).read(0, &text);
+        let whole = part(&mut scanning(64), 0, &text);
         let mut scan = scanning(64);
         let mut rest = &text[..];
-        let mut read = Ok(());
-        for cut in cuts {
+        let mut read: Result<_, Refusal> = Ok(Vec::new());
+        for cut in cuts.into_iter().chain([usize::MAX]) {
             let (piece, after) = rest.split_at(cut.min(rest.len()));
-            read = read.and_then(|()| scan.read(0, piece));
+            read = read.and_then(|read| Ok([read, part(&mut scan, 0, piece)?].concat()));
             rest = after;
         }
         // Which of two mistakes is found first may depend on it.
-        prop_assert_eq!(read.and_then(|()| scan.read(0, rest)).is_err(), whole.is_err());
+        prop_assert_eq!(read.ok(), whole.ok());
     }
 }

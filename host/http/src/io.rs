@@ -6,22 +6,24 @@
 //! timeout starts anew with every byte, so a client could send one a minute for ever. And a client that
 //! does not read is not waited for longer than the write timeout, in any protocol.
 //!
-//! What passes is looked at ([`Scan`]), and ends the connection if it is hostile.
+//! What passes is looked at ([`Scan`]), and ends the connection if it is hostile. What follows a request of HTTP/1
+//! waits until it is done ([`message`]).
 
 mod deadline;
 mod linger;
+mod message;
 mod scan;
 mod stall;
 
 pub(crate) use deadline::HeadClock;
 
-use crate::abuse::Cut;
 use crate::guard::Guard;
 use crate::takeable::Takeable;
 use async_trait::async_trait;
-use bytes::{Buf, Bytes};
+use bytes::{Bytes, BytesMut};
 use deadline::HeadDeadline;
 use linger::Linger;
+use message::{Unread, end_where_it_was_not_announced};
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
@@ -50,8 +52,7 @@ const GATHER: usize = 16 * 1024;
 /// The bytes of a connection.
 pub(crate) struct Io {
     stream: Takeable,
-    /// Read while the protocol was found out.
-    first: Bytes,
+    unread: Unread,
     gathered: Vec<u8>,
     stall: Stall,
     deadline: HeadDeadline,
@@ -67,9 +68,6 @@ pub(crate) struct Io {
 /// A socket that was taken out, and what had come after the head.
 pub(crate) struct Taken {
     pub(crate) stream: Stream,
-    /// So many bytes of it Pingora has got.
-    pub(crate) read: usize,
-    /// The rest.
     pub(crate) unread: Bytes,
 }
 
@@ -109,7 +107,7 @@ impl Io {
     pub(crate) fn new(
         stream: Stream,
         peer: Option<SocketAddr>,
-        first: Bytes,
+        first: BytesMut,
         protocol: Protocol,
         clock: Arc<HeadClock>,
         bounds: &Bounds,
@@ -120,7 +118,7 @@ impl Io {
         let _ = socket.peer_addr.set(peer.map(PingoraAddress::Inet));
         Io {
             stream: Takeable::new(stream),
-            first,
+            unread: Unread::new(first),
             gathered: Vec::new(),
             stall: Stall::new(guard.clone(), bounds.write_time),
             deadline: HeadDeadline::new(clock, bounds.begun, bounds.head_time),
@@ -133,20 +131,16 @@ impl Io {
         }
     }
 
-    /// Whether the client has closed the connection, or its side of it.
+    /// Whether the client has closed the connection, or its side of it without having sent another request.
     pub(crate) fn is_gone(&self) -> bool {
-        self.stream.is_closed_by_peer()
+        self.stream.is_closed_by_peer() && !self.unread.has_request()
     }
 
     /// Take the socket, for what is no longer HTTP.
     pub(crate) fn take(&self) -> Option<Taken> {
         Some(Taken {
             stream: self.stream.take()?,
-            read: match &self.scan {
-                Scan::Messages(scan) => scan.beyond(),
-                Scan::Frames(_) => 0,
-            },
-            unread: self.first.clone(),
+            unread: self.unread.bytes.clone().freeze(),
         })
     }
 
@@ -182,32 +176,19 @@ impl AsyncRead for Io {
         if let Poll::Ready(Err(error)) = this.poll_write_out(cx) {
             return Poll::Ready(Err(error));
         }
+        if this.protocol == Protocol::Http1 {
+            return this.poll_message(cx, buffer);
+        }
         let before = buffer.filled().len();
-        let answer = if this.first.has_remaining() {
-            let count = this.first.remaining().min(buffer.remaining());
-            buffer.put_slice(&this.first.split_to(count));
-            Poll::Ready(Ok(()))
-        } else {
-            end_where_it_was_not_announced(Pin::new(&mut this.stream).poll_read(cx, buffer))
-        };
-        let bytes = buffer.filled().get(before..).unwrap_or_default();
-        if let Err(error) = this.scan_read(bytes) {
-            return Poll::Ready(Err(error));
+        if !this.unread.bytes.is_empty() {
+            this.unread.copy_into(buffer);
+            let read = buffer.filled().get(before..).unwrap_or_default();
+            this.unread.advance(read.len());
+            return Poll::Ready(this.scan_read(read).map(drop));
         }
-        if this.protocol == Protocol::Http2 {
-            return answer;
-        }
-        match this
-            .deadline
-            .poll(cx, !bytes.is_empty(), answer.is_pending())
-        {
-            Poll::Ready(()) => {
-                this.guard.cut(Cut::HeaderTimeout);
-                let text = "the request head did not come in time";
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
-            }
-            Poll::Pending => answer,
-        }
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        this.scan_read(buffer.filled().get(before..).unwrap_or_default())?;
+        end_where_it_was_not_announced(read)
     }
 }
 
@@ -258,17 +239,6 @@ impl Drop for Io {
         } else {
             self.stream.write_now(&self.gathered);
         }
-    }
-}
-
-/// Many clients close TLS without saying so. Requests say themselves where they end, so one that was cut
-/// off is noticed anyway.
-fn end_where_it_was_not_announced(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
-    match read {
-        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Poll::Ready(Ok(()))
-        }
-        read => read,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::state::{Limits, ListenerState, State};
 use crate::{Metrics, context, tlv_attributes, tunnel};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::HeaderValue;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
@@ -272,17 +272,17 @@ fn bounds(limits: &Limits) -> Bounds {
 
 /// Read until it is clear what the client speaks. Other than Pingora's own way, this never waits for
 /// more than the first byte that differs.
-async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, Bytes)> {
+async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, BytesMut)> {
     let mut first = BytesMut::with_capacity(1024);
     loop {
         if stream.read_buf(&mut first).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         if first.starts_with(PREFACE) {
-            return Ok((Protocol::Http2, first.freeze()));
+            return Ok((Protocol::Http2, first));
         }
         if !PREFACE.starts_with(&first) {
-            return Ok((Protocol::Http1, first.freeze()));
+            return Ok((Protocol::Http1, first));
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::abuse::{Cut, Refusal};
 use crate::frame_scan::{ENHANCE_YOUR_CALM_FRAME, FrameScan, Said};
 use crate::head_scan::HeadScan;
 use std::io;
+use std::ops::Range;
 
 /// Looks at the bytes of a protocol.
 pub(super) enum Scan {
@@ -22,17 +23,18 @@ impl Scan {
 }
 
 impl Io {
-    /// Look at what the client sent.
+    /// Look at what the client sent, and say which part of it is the present message's.
     ///
     /// # Errors
     /// The connection ends here. The client knows, unless its request has been handed on: then Pingora gets
     /// this error in the middle of a body, and it becomes a response there.
-    pub(super) fn scan_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn scan_read(&mut self, bytes: &[u8]) -> io::Result<Range<usize>> {
         let number = self.deadline.clock.now();
         match &mut self.scan {
             Scan::Messages(scan) => {
-                let Err(refusal) = scan.read(number, bytes) else {
-                    return Ok(());
+                let refusal = match scan.read(number, bytes) {
+                    Ok(message) => return Ok(message),
+                    Err(refusal) => refusal,
                 };
                 if number & 1 == 0 {
                     self.stream.write_last_now(refusal_text(refusal).as_bytes());
@@ -43,7 +45,7 @@ impl Io {
                 let cut = match scan.read(bytes) {
                     Err(cut) => cut,
                     Ok(()) if self.guard.has_too_many_streams() => Cut::H2Resets,
-                    Ok(()) => return Ok(()),
+                    Ok(()) => return Ok(0..bytes.len()),
                 };
                 self.stream.write_last_now(ENHANCE_YOUR_CALM_FRAME);
                 self.guard.cut(cut);

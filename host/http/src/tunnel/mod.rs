@@ -26,7 +26,7 @@ use crate::io::Io;
 use crate::metrics::TunnelMetrics;
 use crate::plugins::internal;
 use crate::{phase, respond};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use carry::{Broken, Early, Silence, carry};
 use h2_stream::H2Stream;
 use http::{StatusCode, header};
@@ -74,7 +74,7 @@ pub(crate) async fn run(
                 .await
         }
         client => {
-            let (client, early) = take(client).await?;
+            let (client, early) = take(client)?;
             let sides = Sides { client, upstream };
             sides.join(early, silence, metrics, &mut traffic).await
         }
@@ -143,21 +143,13 @@ fn bad_answer(what: &'static str) -> Box<Error> {
 
 /// Take the client's socket out of a session that has got its 101, and what the client had sent after its
 /// request. The session stays, for the log.
-async fn take(session: &mut ServerSession) -> pingora::Result<(Stream, Bytes)> {
+fn take(session: &mut ServerSession) -> pingora::Result<(Stream, Bytes)> {
     let io = session
         .stream()
         .and_then(|stream| stream.as_any().downcast_ref::<Io>());
     let taken = io.and_then(Io::take);
     let taken = taken.ok_or_else(|| internal("the client's stream is another"))?;
-    let mut early = BytesMut::new();
-    // To read on would cost Pingora's buffer of 64 KiB, for as long as the tunnel is open.
-    while early.len() < taken.read
-        && let Some(data) = session.read_request_body().await?
-    {
-        early.extend_from_slice(&data);
-    }
-    early.extend_from_slice(&taken.unread);
-    Ok((taken.stream, early.freeze()))
+    Ok((taken.stream, taken.unread))
 }
 
 /// The two ends of a tunnel.
