@@ -75,6 +75,33 @@ async fn a_name_that_leads_elsewhere_is_said_in_the_authoritys_words() {
 }
 
 #[tokio::test]
+async fn a_name_that_an_authority_does_not_issue_for_is_said_in_its_words() {
+    let refusing = |mut settings: crate::harness::PebbleSettings| {
+        settings.refused_name = Some("b.example.org");
+        settings
+    };
+    let Some(edge) = Edge::with(refusing).await else {
+        return;
+    };
+    let names = "certificates = [[\"a.example.org\"], [\"b.example.org\"]]";
+    let proxy = edge.proxy(names).await;
+    let line = proxy
+        .log_line("an error", |line| line.says("no certificate"))
+        .await;
+    assert_eq!(line.field("kind").as_deref(), Some("refused"));
+    let error = line.field("error").unwrap();
+    assert!(
+        error.contains("urn:ietf:params:acme:error:rejectedIdentifier")
+            && error.contains("b.example.org"),
+        "{error}"
+    );
+    let refused = r#"tidegate_acme_orders_total{issuer="ca",result="refused"}"#;
+    assert!(proxy.metric(refused).await >= 1.0);
+    // The other one comes all the same.
+    edge.is_trusted("a.example.org").await;
+}
+
+#[tokio::test]
 async fn an_authority_that_wants_an_account_says_what_to_write() {
     const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
     let with_account = |mut settings: crate::harness::PebbleSettings| {

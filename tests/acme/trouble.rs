@@ -1,5 +1,7 @@
 //! Authorities that answer, but not as they should.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -145,6 +147,25 @@ async fn a_rate_limit_without_a_time_is_answered_by_waiting_longer_each_time() {
         (troubled.front.asked("/order-plz").len() >= 2).then_some(())
     })
     .await;
+    troubled.recovers().await;
+}
+
+#[tokio::test]
+async fn nothing_is_ordered_that_could_not_be_kept() {
+    let Some(troubled) = Troubled::new(|_| Change::Pass).await else {
+        return;
+    };
+    let kept = troubled.edge.store().join("ca");
+    let in_the_way = kept.join("a.example.org.json.tmp");
+    let mut folders = DirBuilder::new();
+    let made = folders.recursive(true).mode(0o700).create(&in_the_way);
+    made.unwrap();
+    let proxy = troubled.proxy("").await;
+    let error = troubled.fails(&proxy, "store").await;
+    let place = kept.join("a.example.org.json").display().to_string();
+    assert!(error.contains(&format!("cannot write {place}")), "{error}");
+    assert!(troubled.front.asked("/order-plz").is_empty());
+    std::fs::remove_dir(in_the_way).unwrap();
     troubled.recovers().await;
 }
 

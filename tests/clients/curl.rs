@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::harness::{ECHO, Proxy, run, tool};
+use crate::harness::{ECHO, Proxy, run, skipped, tool};
 
 /// curl, for one invocation with a deadline; `None` where it is not installed.
 pub(super) fn command() -> Option<Command> {
@@ -28,7 +28,7 @@ async fn speaks_http_2() -> bool {
     let version = curl(&["--version"]).await.unwrap_or_default();
     let speaks = version.contains("HTTP2");
     if !speaks {
-        eprintln!("skipped: curl does not speak HTTP/2");
+        skipped("curl does not speak HTTP/2");
     }
     speaks
 }

@@ -36,7 +36,7 @@ pub use message::{Body, Request, Response, get, post, request, streamed, with_he
 pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use pebble::{Pebble, Settings as PebbleSettings};
 pub use program::{
-    Exit, activated, repository, run, tidegate, tidegate_in_time, tidegate_with, tool,
+    Exit, activated, repository, run, skipped, tidegate, tidegate_in_time, tidegate_with, tool,
     with_open_files,
 };
 pub use proxy::Proxy;

@@ -32,6 +32,8 @@ pub struct Settings {
     pub dns: String,
     /// The accounts that it asks for: the identifier, and the key in base64url.
     pub external_account: Option<(&'static str, &'static str)>,
+    /// A name that it does not issue certificates for.
+    pub refused_name: Option<&'static str>,
     /// Variables of its environment. Unless they say otherwise it refuses no good nonce, does not wait and
     /// validates everything anew.
     pub environment: Vec<(&'static str, &'static str)>,
@@ -45,6 +47,7 @@ impl Settings {
             tls_port,
             dns: dns.address(),
             external_account: None,
+            refused_name: None,
             environment: Vec::new(),
         }
     }
@@ -80,6 +83,7 @@ impl Pebble {
             "tlsPort": settings.tls_port,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": settings.external_account.is_some(),
+            "domainBlocklist": Vec::from_iter(settings.refused_name),
         });
         if let Some((id, key)) = settings.external_account {
             configuration["externalAccountMACKeys"] = json!({ id: key });

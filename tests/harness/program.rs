@@ -1,5 +1,6 @@
 //! Programs: the one under test, and those of the system that some tests use.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -94,9 +95,22 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         .map(|folder| folder.join(name))
         .find(|file| file.is_file());
     if found.is_none() {
-        eprintln!("skipped: `{name}` is not installed");
+        skipped(format_args!("`{name}` is not installed"));
     }
     found
+}
+
+/// Says that a test is not run, and why.
+///
+/// # Panics
+/// With `TIDEGATE_TESTS_STRICT=1`, under which everything has to be there.
+pub fn skipped(why: impl Display) {
+    let is_strict = std::env::var_os("TIDEGATE_TESTS_STRICT").is_some_and(|value| value == "1");
+    assert!(
+        !is_strict,
+        "{why}; `.ci/setup test` installs what tests need, and without TIDEGATE_TESTS_STRICT this one is skipped"
+    );
+    eprintln!("skipped: {why}");
 }
 
 /// The top folder of the project.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::log::{Line, Lines};
 use super::metrics;
 use super::program;
-use super::{Client, Frames, Request, Response, Wire, get, until};
+use super::{Client, Frames, Request, Response, TlsClient, Wire, get, until};
 
 /// A running proxy, which is killed when it is dropped. A test that fails shows what it wrote.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Proxy {
     /// Of the first listener.
     address: String,
     admin: String,
+    /// What clients of the first listener speak TLS with.
+    tls: Option<TlsClient>,
 }
 
 impl Proxy {
@@ -71,9 +73,21 @@ impl Proxy {
             folder,
             address: String::new(),
             admin: String::new(),
+            tls: None,
         };
         proxy.becomes_ready().await;
         proxy
+    }
+
+    /// The same; its clients speak TLS from now on.
+    pub fn with_tls(mut self, client: TlsClient) -> Proxy {
+        self.tls = Some(client);
+        self
+    }
+
+    /// What its clients speak TLS with ([`Proxy::with_tls`]).
+    pub fn tls(&self) -> &TlsClient {
+        self.tls.as_ref().unwrap()
     }
 
     /// Where the first listener is: `127.0.0.1:80` or `unix:/path`.
@@ -125,22 +139,44 @@ impl Proxy {
 
     /// A new connection for HTTP/1.1.
     pub async fn client(&self) -> Client {
-        Client::h1(&self.address).await
+        match &self.tls {
+            Some(tls) => tls.h1(&self.address).await,
+            None => Client::h1(&self.address).await,
+        }
     }
 
     /// A new connection for HTTP/2.
     pub async fn h2_client(&self) -> Client {
-        Client::h2(&self.address).await
+        match &self.tls {
+            Some(tls) => tls.h2(&self.address).await,
+            None => Client::h2(&self.address).await,
+        }
     }
 
     /// A new connection for frames of HTTP/2.
     pub async fn frames(&self) -> Frames {
-        Frames::open(self.wire().await, &[]).await
+        self.frames_with(&[]).await
+    }
+
+    /// As [`Proxy::frames`], with these settings.
+    pub async fn frames_with(&self, settings: &[(u16, u32)]) -> Frames {
+        Frames::open(self.wire_for("h2").await, settings).await
     }
 
     /// A new connection for bytes.
     pub async fn wire(&self) -> Wire {
-        Wire::connect(&self.address).await
+        self.wire_for("http/1.1").await
+    }
+
+    /// Over TLS, this is the protocol that it is for.
+    async fn wire_for(&self, protocol: &str) -> Wire {
+        match &self.tls {
+            Some(tls) => {
+                let tls = tls.clone().offering(&[protocol]);
+                Wire::on(tls.connect(&self.address).await.unwrap())
+            }
+            None => Wire::connect(&self.address).await,
+        }
     }
 
     /// Sends bytes on a new connection and gives all that comes until the proxy closes it.

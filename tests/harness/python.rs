@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::repository;
+use super::{repository, skipped};
 
 /// The interpreter, or `None` with a line that says so where it has no such module.
 pub fn python(module: &str) -> Option<PathBuf> {
@@ -15,6 +15,8 @@ pub fn python(module: &str) -> Option<PathBuf> {
     if imported.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    eprintln!("skipped: the Python module `{module}` is not installed; `.ci/setup test` does it");
+    skipped(format_args!(
+        "the Python module `{module}` is not installed"
+    ));
     None
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -165,7 +166,7 @@ impl Issued {
 }
 
 /// A client that speaks TLS with whom its authority vouches for. Keeps tickets for its next connections.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct TlsClient {
     roots: Arc<RootCertStore>,
     name: ServerName<'static>,
@@ -278,6 +279,21 @@ impl TlsClient {
         let config = self.config.get_or_init(|| Arc::new(self.build()));
         let connector = TlsConnector::from(config.clone());
         connector.connect(self.name.clone(), stream).await
+    }
+
+    /// What it says first: a ClientHello in one record.
+    pub async fn hello(&self) -> Vec<u8> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let client = self.clone();
+        let connecting = tokio::spawn(async move { client.connect(&address).await.map(drop) });
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut body = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+        stream.read_exact(&mut body).await.unwrap();
+        connecting.abort();
+        [&head[..], &body].concat()
     }
 
     fn build(&self) -> ClientConfig {

@@ -1,27 +1,38 @@
 //! A client that sends bytes as they are, for what no HTTP library would send.
 
+use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Response, soon};
 
-/// A TCP connection, with what came and was not looked at yet.
+/// A connection, with what came and was not looked at yet.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     came: Vec<u8>,
 }
+
+/// TCP, or TLS on it.
+trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for S {}
 
 impl Wire {
     /// Connects.
     pub async fn connect(to: &str) -> Wire {
+        Wire::on(TcpStream::connect(to).await.unwrap())
+    }
+
+    /// On a connection.
+    pub fn on(stream: impl AsyncRead + AsyncWrite + Debug + Send + Unpin + 'static) -> Wire {
         Wire {
-            stream: TcpStream::connect(to).await.unwrap(),
+            stream: Box::new(stream),
             came: Vec::new(),
         }
     }
@@ -30,24 +41,21 @@ impl Wire {
     pub async fn connect_from(from: IpAddr, to: &str) -> Wire {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(from, 0)).unwrap();
-        Wire {
-            stream: socket.connect(to.parse().unwrap()).await.unwrap(),
-            came: Vec::new(),
-        }
+        Wire::on(socket.connect(to.parse().unwrap()).await.unwrap())
     }
 
     /// Sends bytes. Where the other side has closed they are lost, as in life; what came says more.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = soon(
-            "the proxy to take bytes",
-            self.stream.write_all(bytes.as_ref()),
-        )
-        .await;
+        self.try_send(bytes).await;
     }
 
     /// As [`Wire::send`]; false where the other side has closed.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        let sent = self.stream.write_all(bytes.as_ref());
+        let sent = async {
+            self.stream.write_all(bytes.as_ref()).await?;
+            // TLS may have taken what the socket has not.
+            self.stream.flush().await
+        };
         soon("the proxy to take bytes", sent).await.is_ok()
     }
 

@@ -1,6 +1,12 @@
 //! Bodies in chunks whose framing two servers could read in two ways, or that have no end.
 
-use super::Edge;
+use super::{Edge, Over};
+
+both! {
+    doubtful_chunks_are_refused,
+    chunks_of_good_will_are_served,
+    framing_without_end_is_refused_and_holds_no_memory,
+}
 
 const HEAD: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
 
@@ -28,9 +34,8 @@ const DOUBTFUL: [&str; 21] = [
     "5\r\nhello\r\n0\r\n\x01\r\n\r\n",
 ];
 
-#[tokio::test]
-async fn doubtful_chunks_are_refused() {
-    let edge = Edge::new().await;
+async fn doubtful_chunks_are_refused(over: Over) {
+    let edge = Edge::new(over).await;
     for chunks in DOUBTFUL {
         // In one packet with the head, and after it.
         let answer = edge.proxy.raw(format!("{HEAD}{chunks}")).await;
@@ -50,9 +55,8 @@ async fn doubtful_chunks_are_refused() {
     edge.serves_on().await;
 }
 
-#[tokio::test]
-async fn chunks_of_good_will_are_served() {
-    let edge = Edge::new().await;
+async fn chunks_of_good_will_are_served(over: Over) {
+    let edge = Edge::new(over).await;
     for chunks in [
         "5\r\nhello\r\n0\r\n\r\n",
         "0000000000000005\r\nhello\r\n000\r\n\r\n",
@@ -66,9 +70,8 @@ async fn chunks_of_good_will_are_served() {
 }
 
 /// A chunk's extension, a trailer section and a number of chunks that do not end: each costs what it sends.
-#[tokio::test]
-async fn framing_without_end_is_refused_and_holds_no_memory() {
-    let edge = Edge::limited("body_bytes = \"1MiB\"").await;
+async fn framing_without_end_is_refused_and_holds_no_memory(over: Over) {
+    let edge = Edge::limited(over, "body_bytes = \"1MiB\"").await;
     edge.is_warm().await;
     let before = edge.proxy.resident_bytes();
     let extension = format!("5;{}", "x".repeat(8 << 20));

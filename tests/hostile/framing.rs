@@ -1,13 +1,20 @@
 //! Requests whose body two servers could take for ending in different places: CL.TE, TE.CL, TE.TE.
 
-use super::Edge;
+use super::{Edge, Over};
+
+both! {
+    a_length_beside_an_encoding,
+    encodings_that_are_not_chunked,
+    lengths_that_are_no_number,
+    lengths_and_encodings_of_good_will,
+    expectations_that_nobody_knows,
+}
 
 const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\n";
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
 
-#[tokio::test]
-async fn a_length_beside_an_encoding() {
-    let edge = Edge::new().await;
+async fn a_length_beside_an_encoding(over: Over) {
+    let edge = Edge::new(over).await;
     let chunk = format!("{:x}\r\n{SMUGGLED}\r\n0\r\n\r\n", SMUGGLED.len());
     let chunked = "Transfer-Encoding: chunked\r\n";
     for (fields, body) in [
@@ -40,9 +47,8 @@ async fn a_length_beside_an_encoding() {
 }
 
 /// Any of them may be `chunked` to the next server, or not.
-#[tokio::test]
-async fn encodings_that_are_not_chunked() {
-    let edge = Edge::new().await;
+async fn encodings_that_are_not_chunked(over: Over) {
+    let edge = Edge::new(over).await;
     for encoding in [
         "xchunked",
         "chunked, identity",
@@ -84,9 +90,8 @@ async fn encodings_that_are_not_chunked() {
     assert!(edge.origin.seen().is_empty(), "{:?}", edge.origin.seen());
 }
 
-#[tokio::test]
-async fn lengths_that_are_no_number() {
-    let edge = Edge::new().await;
+async fn lengths_that_are_no_number(over: Over) {
+    let edge = Edge::new(over).await;
     for length in [
         "+5",
         "-5",
@@ -122,9 +127,8 @@ async fn lengths_that_are_no_number() {
 }
 
 /// Spellings that mean one thing everywhere.
-#[tokio::test]
-async fn lengths_and_encodings_of_good_will() {
-    let edge = Edge::new().await;
+async fn lengths_and_encodings_of_good_will(over: Over) {
+    let edge = Edge::new(over).await;
     for fields in [
         "content-length: 5",
         "content-length: 05",
@@ -146,9 +150,8 @@ async fn lengths_and_encodings_of_good_will() {
 }
 
 /// An expectation that nobody knows is passed on, or refused (RFC 9110 §10.1.1); it changes no framing.
-#[tokio::test]
-async fn expectations_that_nobody_knows() {
-    let edge = Edge::new().await;
+async fn expectations_that_nobody_knows(over: Over) {
+    let edge = Edge::new(over).await;
     for expectation in [
         "garbage",
         "100-continue, x",

@@ -3,12 +3,24 @@
 
 use std::time::Duration;
 
-use super::{ANY, Edge, is_refused};
+use super::{ANY, Edge, Over, is_refused};
 use crate::harness::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, PADDED, PING, POST, PRIORITY,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get_headers, headers, indexed, post_headers,
 };
-use crate::harness::{Frames, Origin, Outcome, Proxy, TWO_THREADS, route_to};
+use crate::harness::{Origin, Outcome};
+
+both! {
+    floods_of_frames_that_ask_for_nothing,
+    floods_of_data_without_data,
+    requests_that_are_reset_at_once,
+    requests_that_are_reset_once_they_are_under_way,
+    requests_that_the_server_is_made_to_reset,
+    more_streams_than_there_may_be,
+    field_blocks_without_end,
+    field_blocks_that_unfold,
+    control_frames_of_good_will_are_no_flood,
+}
 
 /// How often each frame is sent, unless the connection ends before.
 const MANY: u32 = 50_000;
@@ -52,9 +64,8 @@ impl Edge {
     }
 }
 
-#[tokio::test]
-async fn floods_of_frames_that_ask_for_nothing() {
-    let edge = Edge::new().await;
+async fn floods_of_frames_that_ask_for_nothing(over: Over) {
+    let edge = Edge::new(over).await;
     for (what, frame) in [
         ("SETTINGS", frame(SETTINGS, 0, 0, [0, 4, 0, 0, 0xff, 0xff])),
         ("empty SETTINGS", frame(SETTINGS, 0, 0, [])),
@@ -72,9 +83,8 @@ async fn floods_of_frames_that_ask_for_nothing() {
     }
 }
 
-#[tokio::test]
-async fn floods_of_data_without_data() {
-    let edge = Edge::new().await;
+async fn floods_of_data_without_data(over: Over) {
+    let edge = Edge::new(over).await;
     let empty = frame(DATA, 0, 1, []);
     edge.stands("empty DATA", "h2-flood", post_headers(1), |_| empty.clone())
         .await;
@@ -84,8 +94,7 @@ async fn floods_of_data_without_data() {
         drop(stream);
     })
     .await;
-    let proxy = Proxy::start(&format!("{TWO_THREADS}{}", route_to(&origin))).await;
-    let stuck = Edge { origin, proxy };
+    let stuck = Edge::before(over, origin, "").await;
     let padded = frame(DATA, PADDED, 1, [&[255, b'x'][..], &[0; 255]].concat());
     let mut frames = stuck.proxy.frames().await;
     let memory = stuck.proxy.resident_bytes();
@@ -101,9 +110,8 @@ async fn floods_of_data_without_data() {
 }
 
 /// CVE-2023-44487.
-#[tokio::test]
-async fn requests_that_are_reset_at_once() {
-    let edge = Edge::new().await;
+async fn requests_that_are_reset_at_once(over: Over) {
+    let edge = Edge::new(over).await;
     let reset = |n: u32| {
         let stream = 2 * n + 1;
         [
@@ -117,14 +125,10 @@ async fn requests_that_are_reset_at_once() {
 
 /// The same, at a pace at which requests reach the origin before they are reset: the number that is under way
 /// is what counts, not the number that waits to be accepted.
-#[tokio::test]
-async fn requests_that_are_reset_once_they_are_under_way() {
+async fn requests_that_are_reset_once_they_are_under_way(over: Over) {
     let (origin, _gate) = Origin::held().await;
-    let config = format!(
-        "[limits]\nh2_streams = 10\nh2_resets = 20\n{}",
-        route_to(&origin)
-    );
-    let proxy = Proxy::start(&config).await;
+    let edge = Edge::before(over, origin, "h2_streams = 10\nh2_resets = 20").await;
+    let Edge { origin, proxy } = &edge;
     let mut frames = proxy.frames().await;
     let mut stream = 1;
     let mut open = true;
@@ -151,9 +155,8 @@ async fn requests_that_are_reset_once_they_are_under_way() {
 }
 
 /// CVE-2025-8671: the server is made to reset.
-#[tokio::test]
-async fn requests_that_the_server_is_made_to_reset() {
-    let edge = Edge::new().await;
+async fn requests_that_the_server_is_made_to_reset(over: Over) {
+    let edge = Edge::new(over).await;
     let overflow = |n: u32| {
         let stream = 2 * n + 1;
         let window = frame(WINDOW_UPDATE, 0, stream, [0x7f, 0xff, 0xff, 0xff]);
@@ -178,17 +181,15 @@ async fn requests_that_the_server_is_made_to_reset() {
         .await;
 }
 
-#[tokio::test]
-async fn more_streams_than_there_may_be() {
-    let edge = Edge::new().await;
+async fn more_streams_than_there_may_be(over: Over) {
+    let edge = Edge::new(over).await;
     let open = |n: u32| post_headers(2 * n + 1);
     edge.stands("streams without a body", "h2-resets", vec![], open)
         .await;
 }
 
-#[tokio::test]
-async fn field_blocks_without_end() {
-    let edge = Edge::new().await;
+async fn field_blocks_without_end(over: Over) {
+    let edge = Edge::new(over).await;
     let start = frame(HEADERS, END_STREAM, 1, block(&GET));
     let byte = frame(CONTINUATION, 0, 1, [0]);
     edge.stands("CONTINUATION of a byte", "h2-flood", start.clone(), |_| {
@@ -206,9 +207,8 @@ async fn field_blocks_without_end() {
 }
 
 /// One field in the table, and ten thousand references of a byte to it: 40 MB as HTTP/1.1 has them.
-#[tokio::test]
-async fn field_blocks_that_unfold() {
-    let edge = Edge::new().await;
+async fn field_blocks_that_unfold(over: Over) {
+    let edge = Edge::new(over).await;
     edge.is_warm().await;
     let memory = edge.proxy.resident_bytes();
     let bomb = [
@@ -230,10 +230,9 @@ async fn field_blocks_that_unfold() {
     edge.serves_on().await;
 }
 
-#[tokio::test]
-async fn control_frames_of_good_will_are_no_flood() {
-    let edge = Edge::limited("h2_control_frames = 100").await;
-    let mut frames = Frames::open(edge.proxy.wire().await, &[]).await;
+async fn control_frames_of_good_will_are_no_flood(over: Over) {
+    let edge = Edge::limited(over, "h2_control_frames = 100").await;
+    let mut frames = edge.proxy.frames_with(&[]).await;
     for n in 0..500 {
         let stream = 2 * n + 1;
         frames.send(get_headers(stream)).await;

@@ -1,12 +1,19 @@
 //! Frames that are no HTTP/2, or come where they may not: the stream or the connection ends, and that is
 //! counted.
 
-use super::Edge;
+use super::{Edge, Over};
 use crate::harness::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, PADDED, PING, PUSH_PROMISE,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get_headers, headers, post_headers,
 };
 use crate::harness::{Outcome, Wire};
+
+both! {
+    connections_that_are_not_http_2_end_and_are_counted,
+    streams_that_are_not_http_2_are_reset,
+    a_preface_that_breaks_off_is_no_http_2,
+    frames_of_unknown_types_and_padding_are_passed_over,
+}
 
 const WHOLE: u8 = END_HEADERS | END_STREAM;
 
@@ -84,9 +91,8 @@ fn fatal() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-#[tokio::test]
-async fn connections_that_are_not_http_2_end_and_are_counted() {
-    let edge = Edge::new().await;
+async fn connections_that_are_not_http_2_end_and_are_counted(over: Over) {
+    let edge = Edge::new(over).await;
     let mut count = 0.0;
     for (what, bytes) in fatal() {
         let mut frames = edge.proxy.frames().await;
@@ -99,9 +105,8 @@ async fn connections_that_are_not_http_2_end_and_are_counted() {
     edge.serves_on().await;
 }
 
-#[tokio::test]
-async fn streams_that_are_not_http_2_are_reset() {
-    let edge = Edge::new().await;
+async fn streams_that_are_not_http_2_are_reset(over: Over) {
+    let edge = Edge::new(over).await;
     let depends_on_itself = [&[0, 0, 0, 1, 16], &block(&GET)[..]].concat();
     for (what, bytes) in [
         (
@@ -130,9 +135,8 @@ async fn streams_that_are_not_http_2_are_reset() {
     }
 }
 
-#[tokio::test]
-async fn a_preface_that_breaks_off_is_no_http_2() {
-    let edge = Edge::limited("header_timeout = \"300ms\"").await;
+async fn a_preface_that_breaks_off_is_no_http_2(over: Over) {
+    let edge = Edge::limited(over, "header_timeout = \"300ms\"").await;
     for start in [
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\rX",
         "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
@@ -146,9 +150,8 @@ async fn a_preface_that_breaks_off_is_no_http_2() {
     assert!(edge.origin.seen().is_empty());
 }
 
-#[tokio::test]
-async fn frames_of_unknown_types_and_padding_are_passed_over() {
-    let edge = Edge::new().await;
+async fn frames_of_unknown_types_and_padding_are_passed_over(over: Over) {
+    let edge = Edge::new(over).await;
     let mut frames = edge.proxy.frames().await;
     frames.send(frame(0xf0, 0xff, 0, "what is this")).await;
     frames.send(post_headers(1)).await;

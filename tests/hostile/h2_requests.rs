@@ -1,10 +1,18 @@
 //! Requests in HTTP/2 that an HTTP/1.1 server behind the proxy would read as something else (RFC 9113 §10.3).
 
-use super::{Edge, is_refused};
+use super::{Edge, Over, is_refused};
 use crate::harness::frames::{
     DATA, END_HEADERS, END_STREAM, GET, HEADERS, POST, block, frame, headers, post_headers,
 };
 use crate::harness::{Outcome, get};
+
+both! {
+    fields_that_would_be_others_in_http_1_are_refused,
+    pseudo_fields_that_break_out_of_the_request_line_are_refused,
+    a_length_that_is_not_the_bodys_does_not_arrive,
+    a_malformed_request_costs_no_other_one,
+    too_many_malformed_requests_end_the_connection,
+}
 
 /// Fields of which one spoils a request.
 const FIELDS: [(&str, &str); 24] = [
@@ -72,9 +80,8 @@ impl Edge {
     }
 }
 
-#[tokio::test]
-async fn fields_that_would_be_others_in_http_1_are_refused() {
-    let edge = Edge::new().await;
+async fn fields_that_would_be_others_in_http_1_are_refused(over: Over) {
+    let edge = Edge::new(over).await;
     for field in FIELDS {
         let fields: Vec<_> = GET.into_iter().chain([field]).collect();
         let bytes = headers(1, END_HEADERS | END_STREAM, &fields);
@@ -94,9 +101,8 @@ async fn fields_that_would_be_others_in_http_1_are_refused() {
     edge.serves_on().await;
 }
 
-#[tokio::test]
-async fn pseudo_fields_that_break_out_of_the_request_line_are_refused() {
-    let edge = Edge::new().await;
+async fn pseudo_fields_that_break_out_of_the_request_line_are_refused(over: Over) {
+    let edge = Edge::new(over).await;
     for (name, value) in PSEUDO_FIELDS {
         let replaced = GET.map(|(other, good)| (other, if other == name { value } else { good }));
         let bytes = headers(1, END_HEADERS | END_STREAM, &replaced);
@@ -116,9 +122,8 @@ async fn pseudo_fields_that_break_out_of_the_request_line_are_refused() {
     edge.serves_on().await;
 }
 
-#[tokio::test]
-async fn a_length_that_is_not_the_bodys_does_not_arrive() {
-    let edge = Edge::new().await;
+async fn a_length_that_is_not_the_bodys_does_not_arrive(over: Over) {
+    let edge = Edge::new(over).await;
     for (lengths, body) in [
         (&["5"][..], "abc"),
         (&["3"], "abcde"),
@@ -139,9 +144,8 @@ async fn a_length_that_is_not_the_bodys_does_not_arrive() {
     edge.serves_on().await;
 }
 
-#[tokio::test]
-async fn a_malformed_request_costs_no_other_one() {
-    let edge = Edge::new().await;
+async fn a_malformed_request_costs_no_other_one(over: Over) {
+    let edge = Edge::new(over).await;
     let mut frames = edge.proxy.frames().await;
     let mut bad = GET.to_vec();
     bad.push(("connection", "close"));
@@ -156,9 +160,8 @@ async fn a_malformed_request_costs_no_other_one() {
     assert_eq!(edge.refused("malformed").await, 1.0);
 }
 
-#[tokio::test]
-async fn too_many_malformed_requests_end_the_connection() {
-    let edge = Edge::new().await;
+async fn too_many_malformed_requests_end_the_connection(over: Over) {
+    let edge = Edge::new(over).await;
     let mut bad = GET.to_vec();
     bad.push(("content-length", "5, 6"));
     let mut frames = edge.proxy.frames().await;

@@ -19,6 +19,10 @@ class Row:
     show: Callable | None = None
     pause: float = 0
     h2: Callable | None = None
+    # Is given a connection to the port for TLS.
+    tls: Callable | None = None
+    # Is given a peer whose deadlines are long.
+    flood: Callable | None = None
 
 
 def target(head, _):

@@ -1,6 +1,25 @@
 //! Clients that mean harm, and what becomes of them. `docs/security.md` has the same inputs as a table, which
 //! `peers.py` prints.
 
+/// Makes two tests of each case: `CASE::plain` and `CASE::tls`.
+macro_rules! both {
+    ($($case:ident),+ $(,)?) => {$(
+        mod $case {
+            use crate::hostile::Over;
+
+            #[tokio::test]
+            async fn plain() {
+                super::$case(Over::Tcp).await;
+            }
+
+            #[tokio::test]
+            async fn tls() {
+                super::$case(Over::Tls).await;
+            }
+        }
+    )+};
+}
+
 mod chunks;
 mod framing;
 mod h2_floods;
@@ -9,13 +28,36 @@ mod h2_requests;
 mod requests;
 mod sizes;
 mod slow;
+mod tls_floods;
 
 use bytes::Bytes;
 
-use crate::harness::{Origin, Outcome, Proxy, TWO_THREADS, Wire, post, route_to, streamed};
+use tempfile::TempDir;
+
+use crate::harness::{
+    Authority, Origin, Outcome, Proxy, TWO_THREADS, TlsClient, Wire, post, route_to, streamed,
+};
 
 /// Whatever the reason: the parser finds some mistakes before the accept phase does.
 const ANY: &str = "";
+
+/// What clients speak HTTP over.
+#[derive(Clone, Copy)]
+enum Over {
+    Tcp,
+    Tls,
+}
+
+/// The hosts that tests ask for.
+const HOSTS: [&str; 2] = ["a", "test.example"];
+
+const TLS_LISTENER: &str = "
+[[listener]]
+name = \"web\"
+address = \"127.0.0.1:0\"
+[listener.tls]
+certificates = [{ cert = \"a.pem\", key = \"a.key\" }]
+";
 
 /// A proxy and its origin, to be tried with many inputs.
 struct Edge {
@@ -24,15 +66,27 @@ struct Edge {
 }
 
 impl Edge {
-    async fn new() -> Edge {
-        Edge::limited("").await
+    async fn new(over: Over) -> Edge {
+        Edge::limited(over, "").await
     }
 
     /// With these keys in `[limits]`.
-    async fn limited(limits: &str) -> Edge {
-        let origin = Origin::echo().await;
+    async fn limited(over: Over, limits: &str) -> Edge {
+        Edge::before(over, Origin::echo().await, limits).await
+    }
+
+    /// As [`Edge::limited`], with an origin of the test's.
+    async fn before(over: Over, origin: Origin, limits: &str) -> Edge {
         let config = format!("{TWO_THREADS}[limits]\n{limits}\n{}", route_to(&origin));
-        let proxy = Proxy::start(&config).await;
+        let proxy = match over {
+            Over::Tcp => Proxy::start(&config).await,
+            Over::Tls => {
+                let (folder, authority) = (TempDir::new().unwrap(), Authority::new());
+                authority.issue(&HOSTS).write(folder.path(), "a");
+                let proxy = Proxy::start_in(folder, &format!("{config}{TLS_LISTENER}")).await;
+                proxy.with_tls(TlsClient::new(&authority, "a"))
+            }
+        };
         Edge { origin, proxy }
     }
 

@@ -1,8 +1,15 @@
 //! Heads on which servers disagree, or which no client of good will sends. What one server reads differently
 //! from the next is how requests are smuggled past a proxy.
 
-use super::{ANY, Edge};
+use super::{ANY, Edge, Over};
 use crate::harness::{Origin, Proxy, Wire, route_to};
+
+both! {
+    hosts_that_there_cannot_be,
+    targets_that_are_no_path,
+    spellings_of_a_path_arrive_as_one,
+    bytes_that_are_no_head,
+}
 
 /// The proxy refuses these bytes with this status, and nothing of them reaches the origin.
 async fn refused(status: u16, bytes: impl AsRef<[u8]>) {
@@ -244,9 +251,8 @@ async fn tls_to_a_plain_port_is_closed() {
     assert!(!answer.starts_with(b"HTTP/1.1 200"), "{answer:?}");
 }
 
-#[tokio::test]
-async fn hosts_that_there_cannot_be() {
-    let edge = Edge::new().await;
+async fn hosts_that_there_cannot_be(over: Over) {
+    let edge = Edge::new(over).await;
     for host in [
         "", " ", "a, b", "user@a", "a b", "a/b", "a?b", "a#b", "a:port", "a:99999", "a:80:80",
         "[::1", "[::g]", "a..b", "a\\b", "a%00b", "a\"b", "a\u{e9}", "http://a",
@@ -259,9 +265,8 @@ async fn hosts_that_there_cannot_be() {
     edge.refuses(400, "host", list).await;
 }
 
-#[tokio::test]
-async fn targets_that_are_no_path() {
-    let edge = Edge::new().await;
+async fn targets_that_are_no_path(over: Over) {
+    let edge = Edge::new(over).await;
     for target in [
         "*",
         "x",
@@ -290,9 +295,8 @@ async fn targets_that_are_no_path() {
 }
 
 /// What comes through a spelling of a path is the one form that routes are compared with.
-#[tokio::test]
-async fn spellings_of_a_path_arrive_as_one() {
-    let edge = Edge::new().await;
+async fn spellings_of_a_path_arrive_as_one(over: Over) {
+    let edge = Edge::new(over).await;
     for (target, arrives) in [
         ("/a/../b", "/b"),
         ("/a/%2e%2e/b", "/b"),
@@ -323,9 +327,8 @@ async fn spellings_of_a_path_arrive_as_one() {
     }
 }
 
-#[tokio::test]
-async fn bytes_that_are_no_head() {
-    let edge = Edge::new().await;
+async fn bytes_that_are_no_head(over: Over) {
+    let edge = Edge::new(over).await;
     let good = "GET / HTTP/1.1\r\nhost: a\r\n";
     let mut heads = Vec::new();
     for byte in [0, 1, b'\t', 0x0b, b'\r', 0x1f, 0x7f] {

@@ -1,14 +1,18 @@
 //! Heads that are too large: in one field, in many, in the first line; and many at once.
 
-use super::Edge;
+use super::{Edge, Over};
+
+both! {
+    heads_above_the_limits_are_refused,
+    unfinished_heads_hold_little,
+}
 
 fn head(fields: &str) -> String {
     format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n")
 }
 
-#[tokio::test]
-async fn heads_above_the_limits_are_refused() {
-    let edge = Edge::new().await;
+async fn heads_above_the_limits_are_refused(over: Over) {
+    let edge = Edge::new(over).await;
     let many = |count| head(&"x: y\r\n".repeat(count));
     edge.refuses(431, "header-count", many(150)).await;
     edge.refuses(431, "header-count", many(300)).await;
@@ -28,9 +32,12 @@ async fn heads_above_the_limits_are_refused() {
 }
 
 /// What unfinished heads hold is bounded by the limit, not by the parser's megabyte.
-#[tokio::test]
-async fn unfinished_heads_hold_little() {
-    let edge = Edge::limited("header_timeout = \"60s\"\nconnections_per_address = 1000").await;
+async fn unfinished_heads_hold_little(over: Over) {
+    let edge = Edge::limited(
+        over,
+        "header_timeout = \"60s\"\nconnections_per_address = 1000",
+    )
+    .await;
     let warm = head(&format!("x: {}\r\n", "y".repeat(20_000)));
     for _ in 0..20 {
         assert_eq!(edge.wire(&warm).await.response().await.status, 200);

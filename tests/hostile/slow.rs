@@ -3,11 +3,21 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::Edge;
+use super::{Edge, Over};
 use crate::harness::frames::{
     self, CONTINUATION, END_STREAM, HEADERS, POST, SETTINGS, block, frame, post_headers,
 };
-use crate::harness::{Frames, Origin, Outcome, Proxy, TWO_THREADS, route_to, soon, until};
+use crate::harness::{Origin, Outcome, soon, until};
+
+both! {
+    heads_that_drip_are_cut_and_counted,
+    a_first_byte_that_comes_late_wins_no_time,
+    bodies_that_stall_are_cut_and_counted,
+    a_body_over_its_limit_ends_however_slowly_it_comes,
+    responses_that_nobody_reads_are_cut_and_counted,
+    windows_of_http_2_do_not_hold_a_response_for_ever,
+    http_2_without_a_request_is_closed,
+}
 
 /// Far above what the tests set, far below what the defaults are.
 const FAR_TOO_LONG: Duration = Duration::from_secs(8);
@@ -24,9 +34,8 @@ async fn drip(wire: &mut crate::harness::Wire, piece: &[u8]) {
     .await;
 }
 
-#[tokio::test]
-async fn heads_that_drip_are_cut_and_counted() {
-    let edge = Edge::limited("header_timeout = \"300ms\"").await;
+async fn heads_that_drip_are_cut_and_counted(over: Over) {
+    let edge = Edge::limited(over, "header_timeout = \"300ms\"").await;
     let start = Instant::now();
     let mut wires = Vec::new();
     for _ in 0..20 {
@@ -42,9 +51,8 @@ async fn heads_that_drip_are_cut_and_counted() {
     edge.serves_on().await;
 }
 
-#[tokio::test]
-async fn a_first_byte_that_comes_late_wins_no_time() {
-    let edge = Edge::limited("header_timeout = \"3s\"").await;
+async fn a_first_byte_that_comes_late_wins_no_time(over: Over) {
+    let edge = Edge::limited(over, "header_timeout = \"3s\"").await;
     let start = Instant::now();
     let mut wire = edge.wire("").await;
     // It is about time that passes.
@@ -55,9 +63,8 @@ async fn a_first_byte_that_comes_late_wins_no_time() {
     edge.has_cut("header-timeout", 1.0).await;
 }
 
-#[tokio::test]
-async fn bodies_that_stall_are_cut_and_counted() {
-    let edge = Edge::limited("read_timeout = \"300ms\"").await;
+async fn bodies_that_stall_are_cut_and_counted(over: Over) {
+    let edge = Edge::limited(over, "read_timeout = \"300ms\"").await;
     let start = Instant::now();
     let mut length = edge
         .wire("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf")
@@ -78,9 +85,8 @@ async fn bodies_that_stall_are_cut_and_counted() {
     edge.serves_on().await;
 }
 
-#[tokio::test]
-async fn a_body_over_its_limit_ends_however_slowly_it_comes() {
-    let edge = Edge::limited("body_bytes = 10").await;
+async fn a_body_over_its_limit_ends_however_slowly_it_comes(over: Over) {
+    let edge = Edge::limited(over, "body_bytes = 10").await;
     let mut wire = edge
         .wire("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
         .await;
@@ -91,26 +97,24 @@ async fn a_body_over_its_limit_ends_however_slowly_it_comes() {
     assert_eq!(edge.refused("body-bytes").await, 1.0);
 }
 
-async fn large_response() -> Edge {
+async fn large_response(over: Over) -> Edge {
     let origin = Origin::answering(|_| {
         let body = bytes::Bytes::from_static(&[b'x'; 8 << 20]);
         http::Response::new(http_body_util::Full::new(body))
     })
     .await;
-    let limits = "[limits]\nwrite_timeout = \"300ms\"\n";
-    let proxy = Proxy::start(&format!("{TWO_THREADS}{limits}{}", route_to(&origin))).await;
-    for mut client in [proxy.client().await, proxy.h2_client().await] {
+    let edge = Edge::before(over, origin, "write_timeout = \"300ms\"").await;
+    for mut client in [edge.proxy.client().await, edge.proxy.h2_client().await] {
         for _ in 0..5 {
             assert_eq!(client.get("/").await.body.len(), 8 << 20);
         }
     }
-    origin.forget();
-    Edge { origin, proxy }
+    edge.origin.forget();
+    edge
 }
 
-#[tokio::test]
-async fn responses_that_nobody_reads_are_cut_and_counted() {
-    let edge = large_response().await;
+async fn responses_that_nobody_reads_are_cut_and_counted(over: Over) {
+    let edge = large_response(over).await;
     let before = edge.proxy.resident_bytes();
     let mut wires = Vec::new();
     for _ in 0..10 {
@@ -128,10 +132,9 @@ async fn responses_that_nobody_reads_are_cut_and_counted() {
 }
 
 /// A window that never opens, one that opens byte by byte, and one that is open while nobody reads.
-#[tokio::test]
-async fn windows_of_http_2_do_not_hold_a_response_for_ever() {
-    let edge = large_response().await;
-    let mut closed = Frames::open(edge.proxy.wire().await, &[(4, 0)]).await;
+async fn windows_of_http_2_do_not_hold_a_response_for_ever(over: Over) {
+    let edge = large_response(over).await;
+    let mut closed = edge.proxy.frames_with(&[(4, 0)]).await;
     closed.send(frames::get_headers(1)).await;
     assert_eq!(closed.outcome(1).await, Outcome::Status(200));
     assert!(!matches!(closed.outcome(1).await, Outcome::Status(_)));
@@ -140,7 +143,7 @@ async fn windows_of_http_2_do_not_hold_a_response_for_ever() {
     drop(closed);
     let before = edge.proxy.resident_bytes();
     let wide = (1 << 31) - 1;
-    let mut unread = Frames::open(edge.proxy.wire().await, &[(4, wide)]).await;
+    let mut unread = edge.proxy.frames_with(&[(4, wide)]).await;
     let more = (wide - 65_535).to_be_bytes();
     unread.send(frame(frames::WINDOW_UPDATE, 0, 0, more)).await;
     for stream in 0..50 {
@@ -162,9 +165,8 @@ async fn windows_of_http_2_do_not_hold_a_response_for_ever() {
     );
 }
 
-#[tokio::test]
-async fn http_2_without_a_request_is_closed() {
-    let edge = Edge::limited("idle_timeout = \"1s\"").await;
+async fn http_2_without_a_request_is_closed(over: Over) {
+    let edge = Edge::limited(over, "idle_timeout = \"1s\"").await;
     let mut silent = edge.proxy.frames().await;
     assert_eq!(silent.outcome(1).await, Outcome::Closed);
     let mut half = edge.proxy.frames().await;
@@ -177,7 +179,7 @@ async fn http_2_without_a_request_is_closed() {
     assert_eq!(acknowledging.outcome(1).await, Outcome::Closed);
 }
 
-/// Connections above the caps are closed at once; those below are held cheaply.
+/// Connections above the caps are closed at once, before anything is spoken on them; those below are held cheaply.
 #[tokio::test]
 async fn idle_connections_are_capped_and_cheap() {
     let count = match raise_files() {
@@ -187,7 +189,7 @@ async fn idle_connections_are_capped_and_cheap() {
     let limits = format!(
         "connections = {count}\nconnections_per_address = 10000\nheader_timeout = \"120s\""
     );
-    let edge = Edge::limited(&limits).await;
+    let edge = Edge::limited(Over::Tcp, &limits).await;
     edge.is_warm().await;
     let before = edge.proxy.resident_bytes();
     let mut wires = Vec::new();
@@ -209,7 +211,7 @@ async fn idle_connections_are_capped_and_cheap() {
 
 /// Lets this process, and those that it starts, open as many files and sockets as the system allows; gives
 /// the number.
-fn raise_files() -> u32 {
+pub(super) fn raise_files() -> u32 {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits
         .lines()

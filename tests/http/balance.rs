@@ -1,6 +1,15 @@
 //! Which peer of an upstream gets a request.
 
-use crate::harness::{Origin, Proxy, Seen, get, post, refusing_address, route_to_peers, upstream};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+
+use crate::harness::{
+    Origin, Proxy, Seen, Wire, get, post, refusing_address, route_to_peers, upstream,
+};
 
 fn total(origins: &[&Origin]) -> usize {
     origins.iter().map(|origin| origin.seen().len()).sum()
@@ -38,6 +47,48 @@ async fn weights_are_shares() {
         assert_eq!(client.get("/").await.status, 200);
     }
     assert_eq!((one.seen().len(), three.seen().len()), (10, 30));
+}
+
+/// Whose connection it is decides, also where a load balancer says so.
+#[tokio::test]
+async fn a_client_stays_with_its_peer() {
+    let mut origins = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        let answer = Response::new(Full::new(Bytes::from_static(name.as_bytes())));
+        origins.push(Origin::answering(move |_| answer.clone()).await);
+    }
+    let peers: Vec<&str> = origins.iter().map(Origin::address).collect();
+    let balanced = upstream(&format!(
+        "peers = {peers:?}\nbalance = {{ hash = \"client.address\" }}"
+    ));
+    for proxied in [false, true] {
+        let trust = match proxied {
+            true => "proxy_protocol = { trust = [\"127.0.0.1\"] }",
+            false => "",
+        };
+        let listener = format!("[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{trust}");
+        let proxy = Proxy::start(&format!("{listener}\n{balanced}")).await;
+        let mut used = BTreeSet::new();
+        for client in 2..22 {
+            let mut its = BTreeSet::new();
+            for _ in 0..4 {
+                let address = IpAddr::from([127, 0, 0, client]);
+                let mut wire = match proxied {
+                    true => proxy.wire().await,
+                    false => Wire::connect_from(address, proxy.address()).await,
+                };
+                if proxied {
+                    wire.send(format!("PROXY TCP4 {address} 192.0.2.1 4711 443\r\n"))
+                        .await;
+                }
+                wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+                its.insert(wire.response().await.text().to_owned());
+            }
+            assert_eq!(its.len(), 1, "{client}: {its:?}");
+            used.append(&mut its);
+        }
+        assert!(used.len() > 1, "{used:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::harness::{Proxy, get, repository, with_header};
+use crate::harness::{Proxy, get, repository, skipped, with_header};
 
 use super::support::{echo_route, echoed, start_with, target, uncached};
 
@@ -97,10 +97,10 @@ fn builds() -> Vec<PathBuf> {
 #[tokio::test]
 async fn the_example_plugin_answers_in_each_way_to_build_it() {
     if builds().is_empty() {
-        eprintln!(
-            "skipped: nothing is built in {:?} (`make examples`)",
-            target().join("examples")
-        );
+        let folder = target().join("examples");
+        skipped(format_args!(
+            "nothing is built in {folder:?} (`make examples`)"
+        ));
     }
     for built in builds() {
         let bytes = std::fs::read(&built).unwrap();

@@ -263,4 +263,6 @@ async fn a_connection_of_before_does_not_get_around_what_is_required_now() {
     proxy.reload(&required).await;
     assert_eq!(known.send(request()).await.status, 200);
     assert_eq!(unknown.send(request()).await.status, 421);
+    let misdirected = "tidegate_requests_refused_total{reason=\"misdirected\"}";
+    assert_eq!(proxy.metric(misdirected).await, 1.0);
 }

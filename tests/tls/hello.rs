@@ -8,22 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::{ONE, proxy, refused};
 use crate::harness::{Authority, ECHO, Proxy, TlsClient, soon, until};
 
-/// A ClientHello, as the first record of a client that waits for an answer in vain.
-async fn hello(client: &TlsClient) -> Vec<u8> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let client = client.clone();
-    let connecting = tokio::spawn(async move { client.connect(&address).await.map(drop) });
-    let (mut stream, _) = listener.accept().await.unwrap();
-    let mut head = [0; 5];
-    stream.read_exact(&mut head).await.unwrap();
-    let mut body = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
-    stream.read_exact(&mut body).await.unwrap();
-    connecting.abort();
-    [&head[..], &body].concat()
-}
-
-/// The same in records of so many bytes each.
+/// A ClientHello in records of so many bytes each.
 fn fragmented(hello: &[u8], size: usize) -> Vec<u8> {
     let pieces = hello[5..].chunks(size);
     let record = |piece: &[u8]| {
@@ -108,11 +93,11 @@ async fn a_hello_may_come_in_pieces_but_not_be_too_large() {
     let authority = Authority::new();
     let proxy = with_limits(&authority, "client_hello_bytes = \"2KiB\"").await;
     let client = TlsClient::new(&authority, "a.example");
-    let small = hello(&client).await;
+    let small = client.hello().await;
     assert!(small.len() < 1024, "{}", small.len());
     let many: Vec<String> = (0..200).map(|n| format!("protocol-{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let large = hello(&client.offering(&many)).await;
+    let large = client.offering(&many).hello().await;
     assert!(large.len() > 2048, "{}", large.len());
     for (hello, answered) in [
         (fragmented(&small, 100), true),
@@ -142,7 +127,7 @@ async fn a_hello_may_come_in_pieces_but_not_be_too_large() {
 async fn a_handshake_has_a_deadline_as_a_whole() {
     let authority = Authority::new();
     let proxy = with_limits(&authority, "handshake_timeout = \"300ms\"").await;
-    let hello = hello(&TlsClient::new(&authority, "a.example")).await;
+    let hello = TlsClient::new(&authority, "a.example").hello().await;
     let mut silent = TcpStream::connect(proxy.address()).await.unwrap();
     let mut half = TcpStream::connect(proxy.address()).await.unwrap();
     half.write_all(&hello[..20]).await.unwrap();
@@ -179,7 +164,7 @@ async fn handshakes_at_once_are_capped_and_connections_after_them_are_not() {
         let done = "tidegate_tls_handshakes_total";
         proxy.metric_becomes(done, f64::from(count)).await;
     }
-    let hello = hello(&client).await;
+    let hello = client.hello().await;
     let mut waiting = Vec::new();
     until("the cap to be reached", async || {
         // The place of the last handshake may not be free yet; then this one is refused, and the next is not.
@@ -209,7 +194,7 @@ async fn the_silent_do_not_keep_others_from_a_handshake() {
     )
     .await;
     let client = TlsClient::new(&authority, "a.example");
-    let hello = hello(&client).await;
+    let hello = client.hello().await;
     let mut silent = Vec::new();
     for count in 0..40 {
         silent.push(stopped(&proxy, &hello[..count]).await);
@@ -230,7 +215,7 @@ async fn one_address_has_a_share_of_the_handshakes() {
     )
     .await;
     let client = TlsClient::new(&authority, "a.example");
-    let hello = hello(&client).await;
+    let hello = client.hello().await;
     let mut held = Vec::new();
     for _ in 0..2 {
         held.push(stopped(&proxy, &hello).await);

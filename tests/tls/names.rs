@@ -59,8 +59,11 @@ async fn versions_suites_and_protocols_are_by_name() {
     own.tls12().connect(proxy.address()).await.unwrap();
 }
 
-/// The statuses of requests for these hosts, on one connection each and all on one of HTTP/2.
+/// The statuses of requests for these hosts, on one connection each and all on one of HTTP/2. Those that are
+/// misdirected are counted.
 async fn statuses(client: &TlsClient, proxy: &Proxy, hosts: &[&str]) -> Vec<u16> {
+    const MISDIRECTED: &str = "tidegate_requests_refused_total{reason=\"misdirected\"}";
+    let before = proxy.metric(MISDIRECTED).await;
     let mut by_h2 = Vec::new();
     let mut h2 = client.h2(proxy.address()).await;
     let mut by_h1 = Vec::new();
@@ -72,6 +75,9 @@ async fn statuses(client: &TlsClient, proxy: &Proxy, hosts: &[&str]) -> Vec<u16>
         by_h2.push(answer.status);
     }
     assert_eq!(by_h1, by_h2);
+    let misdirected = by_h1.iter().filter(|status| **status == 421).count();
+    let counted = proxy.metric(MISDIRECTED).await - before;
+    assert_eq!(counted, 2.0 * misdirected as f64);
     by_h1
 }
 

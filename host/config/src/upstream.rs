@@ -115,8 +115,9 @@ pub(crate) struct RawUpstream {
     #[serde(default)]
     protocol: UpstreamProtocol,
     /// How a peer is chosen: "round-robin" (in turn, as often as their weights say), or
-    /// { hash = "tenant" }: the same peer for the same value of this attribute, which a plugin sets, as long
-    /// as the peers are the same; in turn where it is not set.
+    /// { hash = "client.address" }: the same peer for the same client as long as the peers are the same. It may be
+    /// another attribute, such as one that a plugin sets: the same peer for the same value, in turn where it
+    /// is not set.
     #[serde(default)]
     #[schemars(extend("default" = "round-robin"))]
     balance: Brief<RawBalance>,

@@ -8,8 +8,9 @@ use crate::certificates::FILE_MAX;
 use crate::tls::Tls;
 use crate::watch::Stamp;
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, Engine};
+use base64::{DecodeError, alphabet};
 use prometheus::Registry;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -255,15 +256,22 @@ fn challenge(section: &config::Acme, secrets: &Secrets) -> Result<Challenge, Str
     })
 }
 
-/// A key in base64, of either alphabet and with or without padding.
+/// A key in base64.
 fn decoded(secrets: &Secrets, name: &str) -> Result<Secret, String> {
-    let text = secret(secrets, name);
-    let text = text.trim_ascii();
-    let key = STANDARD
-        .decode(text)
-        .or_else(|_| URL_SAFE_NO_PAD.decode(text));
+    let key = of_base64(&secret(secrets, name));
     key.map(Secret::new)
         .map_err(|_| format!("secret `{name}`: the key is not base64"))
+}
+
+/// What base64 of either alphabet stands for, with or without padding: authorities give keys in all four forms.
+fn of_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    const ANY_PADDING: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+    let text = text.trim_ascii();
+    let decoded = STANDARD.decode(text);
+    decoded.or_else(|_| URL_SAFE.decode(text))
 }
 
 /// The configuration has checked that it exists.
@@ -294,4 +302,23 @@ pub async fn definitions(config: &Config) -> Definitions {
 pub fn folders(config: &Config) -> impl Iterator<Item = PathBuf> {
     let sections = config.acme.values();
     sections.filter_map(|section| Some(section.certdefs.as_ref()?.value.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_may_be_in_each_form_of_base64() {
+        for text in ["+/8=", "+/8", "-_8=", "-_8", " -_8=\n"] {
+            assert_eq!(
+                of_base64(text.as_bytes()).unwrap(),
+                [0xfb, 0xff],
+                "{text:?}"
+            );
+        }
+        for text in ["+_8", "+/", "+/8==", "a key"] {
+            assert!(of_base64(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use super::{Shelf, Store, StoreError, StoreKey};
+use super::{Shelf, Store, StoreError, StoreKey, is_private};
 
 /// Looks whether this authority can use the store: that its folder can be made or written to, and that
-/// what is there can be read with this key. Another process may be using it.
+/// what is there is private and can be read with this key. Another process may be using it.
 ///
 /// # Errors
 /// What a start would say.
@@ -30,6 +30,9 @@ pub fn check(root: &Path, authority: &str, key: Option<&StoreKey>) -> Result<(),
         Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK,
     )
     .map_err(|error| failed(error.into()))?;
+    for ours in [root, &folder].into_iter().filter(|ours| ours.exists()) {
+        is_private(ours)?;
+    }
     if nearest == folder {
         shelf.check()?;
     }
@@ -61,30 +64,32 @@ mod tests {
     #[test]
     fn a_store_in_use_is_read_with_the_right_key_only() {
         let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("acme");
         let (ours, other) = (key("0123456789abcdef"), key("another key, long enough"));
-        let store = Store::open(folder.path()).unwrap();
+        let store = Store::open(&root).unwrap();
         let shelf = Shelf::new(store, "le", Some(ours.clone())).unwrap();
-        check(folder.path(), "le", None).unwrap();
+        check(&root, "le", None).unwrap();
         shelf
             .keep_certificate(&Name::parse("a.example").unwrap(), b"pem")
             .unwrap();
-        check(folder.path(), "le", Some(&ours)).unwrap();
+        check(&root, "le", Some(&ours)).unwrap();
         for key in [Some(&other), None] {
-            let error = check(folder.path(), "le", key).unwrap_err().to_string();
+            let error = check(&root, "le", key).unwrap_err().to_string();
             assert!(error.contains("le/a.example.pem: it "), "{error}");
         }
         // Files of another authority are none of its own.
-        check(folder.path(), "other", Some(&other)).unwrap();
+        check(&root, "other", Some(&other)).unwrap();
     }
 
     #[test]
     fn an_account_counts_too() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
+        let root = folder.path().join("acme");
+        let store = Store::open(&root).unwrap();
         let shelf = Shelf::new(store, "le", Some(key("0123456789abcdef"))).unwrap();
         shelf
             .keep_account("https://ca.example/dir", b"account")
             .unwrap();
-        assert!(check(folder.path(), "le", None).is_err());
+        assert!(check(&root, "le", None).is_err());
     }
 }

@@ -1,28 +1,34 @@
 //! Files that are written as a whole or not at all, and that only their owner can read.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 /// The most bytes that are read: a chain and a key have a few thousand.
 const BYTES_MAX: u64 = 1024 * 1024;
 
-/// Makes a folder that only its owner can look into (0700), with those above it.
+/// Makes a folder that only its owner can look into (0700), with those above it, unless it is there. One that is there
+/// stays as it is: it may be for others too.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    let permissions = std::fs::metadata(folder)?.permissions();
-    if permissions.mode() & 0o077 != 0 {
-        std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-        tracing::warn!(folder = %folder.display(), "others could look into the folder; it is 0700 now");
-    }
-    Ok(())
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// The mode of a folder, where others than its owner can look into it.
+pub(super) fn open_mode(folder: &Path) -> io::Result<Option<u32>> {
+    let mode = std::fs::metadata(folder)?.mode() & 0o7777;
+    Ok((mode & 0o077 != 0).then_some(mode))
+}
+
+/// The number of the user to whom a folder belongs, where it is neither this process's nor root.
+pub(super) fn other_owner(folder: &Path) -> io::Result<Option<u32>> {
+    let owner = std::fs::metadata(folder)?.uid();
+    let is_ours = owner == 0 || owner == geteuid().as_raw();
+    Ok((!is_ours).then_some(owner))
 }
 
 /// The content, or `None` where there is no such file.

@@ -25,7 +25,7 @@ impl Shelf {
     /// The part of this authority. With a key, what is written from now on is encrypted.
     ///
     /// # Errors
-    /// Its folder cannot be made.
+    /// Its folder cannot be made, or others can look into it.
     pub fn new(
         store: Arc<Store>,
         authority: &str,
@@ -33,11 +33,7 @@ impl Shelf {
     ) -> Result<Shelf, StoreError> {
         let shelf = Shelf::look_at(store, authority, key);
         let folder = shelf.folder();
-        file::make_folder(&folder).map_err(|error| StoreError::Io {
-            doing: "make the folder",
-            path: folder,
-            error,
-        })?;
+        super::make_folder(&folder)?;
         Ok(shelf)
     }
 

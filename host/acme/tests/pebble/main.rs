@@ -5,6 +5,8 @@
 mod harness;
 mod responder;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -319,7 +321,8 @@ async fn a_damaged_certificate_is_ordered_again() {
         return;
     };
     let folder = setup.folder.path().join("acme/ca");
-    std::fs::create_dir_all(&folder).unwrap();
+    let mut folders = DirBuilder::new();
+    folders.recursive(true).mode(0o700).create(&folder).unwrap();
     std::fs::write(folder.join("a.example.org.pem"), "damaged").unwrap();
     setup.start(vec![setup.authority(&[&["a.example.org"]])]);
     setup.issued("a.example.org").await;
