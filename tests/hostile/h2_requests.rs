@@ -157,7 +157,7 @@ async fn a_malformed_request_costs_no_other_one(over: Over) {
         .send(frame(HEADERS, END_HEADERS | END_STREAM, 3, block(&GET)))
         .await;
     assert_eq!(frames.outcome(3).await, Outcome::Status(200));
-    assert_eq!(edge.refused("malformed").await, 1.0);
+    edge.has_refused("malformed", 1.0).await;
 }
 
 async fn too_many_malformed_requests_end_the_connection(over: Over) {

@@ -107,17 +107,17 @@ impl Edge {
         // Nobody knows where the next request would begin.
         assert!(wire.rest().await.is_empty(), "{shown}");
         assert_eq!(self.origin.seen().len(), seen, "{shown}");
-        assert_eq!(self.refused(reason).await, refused + 1.0, "{shown}");
+        self.has_refused(reason, refused + 1.0).await;
     }
 
     /// How many requests were refused for this reason, or for [`ANY`].
     async fn refused(&self, reason: &str) -> f64 {
-        let labels = match reason {
-            ANY => String::new(),
-            _ => format!("{{reason=\"{reason}\"}}"),
-        };
-        let series = format!("tidegate_requests_refused_total{labels}");
-        self.proxy.metric(&series).await
+        self.proxy.metric(&refused(reason)).await
+    }
+
+    /// Waits until so many requests were refused for this reason: a client may hear of it before it is counted.
+    async fn has_refused(&self, reason: &str, count: f64) {
+        self.proxy.metric_becomes(&refused(reason), count).await;
     }
 
     /// How many connections were cut for this reason, or for [`ANY`].
@@ -157,6 +157,15 @@ impl Edge {
     async fn serves_on(&self) {
         assert_eq!(self.proxy.get("/next").await.status, 200);
     }
+}
+
+/// The series of requests that were refused for this reason, or for [`ANY`].
+fn refused(reason: &str) -> String {
+    let labels = match reason {
+        ANY => String::new(),
+        _ => format!("{{reason=\"{reason}\"}}"),
+    };
+    format!("tidegate_requests_refused_total{labels}")
 }
 
 /// Whether an h2 stream was refused: by an answer, by a reset, or with its connection.

@@ -53,7 +53,7 @@ impl Edge {
 #[tokio::test]
 async fn silent_clients_cost_little() {
     let (edge, _, _) = warm().await;
-    edge.holds(8 << 10, async || edge.tcp(b"").await).await;
+    edge.holds(16 << 10, async || edge.tcp(b"").await).await;
 }
 
 #[tokio::test]
