@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Edge;
 use crate::harness::frames::{
-    self, CONTINUATION, END_STREAM, HEADERS, POST, SETTINGS, block, frame, post_headers,
+    self, CONTINUATION, END_HEADERS, END_STREAM, GET, HEADERS, POST, SETTINGS, block, frame,
+    headers, post_headers,
 };
 use crate::harness::{Frames, Origin, Outcome, Proxy, TWO_THREADS, route_to, soon, until};
 
@@ -39,6 +40,24 @@ async fn heads_that_drip_are_cut_and_counted() {
     edge.wire("").await.rest().await;
     assert!(start.elapsed() < FAR_TOO_LONG);
     edge.has_cut("header-timeout", 21.0).await;
+    edge.serves_on().await;
+}
+
+/// Beside a stream that is served, and one that has come to its end.
+#[tokio::test]
+async fn heads_of_http_2_that_do_not_end() {
+    let edge = Edge::limited("header_timeout = \"300ms\"").await;
+    for open in [
+        frame(HEADERS, END_STREAM, 3, block(&GET)),
+        headers(3, END_HEADERS | END_STREAM, &GET)[..12].to_vec(),
+    ] {
+        let start = Instant::now();
+        let mut frames = edge.proxy.frames().await;
+        frames.send([post_headers(1), open].concat()).await;
+        while frames.next().await.is_some() {}
+        assert!(start.elapsed() < FAR_TOO_LONG);
+    }
+    edge.has_cut("header-timeout", 2.0).await;
     edge.serves_on().await;
 }
 
