@@ -336,6 +336,15 @@ impl Proxy {
         kilobytes.parse::<usize>().unwrap() * 1024
     }
 
+    /// How many pieces of compiled code it has: each version of a plugin has one.
+    pub fn pieces_of_code(&self) -> usize {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid())).unwrap();
+        // Programs and libraries have a name behind these five (proc(5)).
+        let is_compiled_here =
+            |line: &&str| line.contains(" r-xp ") && line.split_whitespace().count() == 5;
+        maps.lines().filter(is_compiled_here).count()
+    }
+
     /// How many files and sockets it has open.
     pub fn open_files(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.pid());

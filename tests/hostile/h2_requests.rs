@@ -180,3 +180,13 @@ async fn too_many_malformed_requests_end_the_connection(over: Over) {
         200
     );
 }
+
+#[tokio::test]
+async fn streams_above_the_limit_are_counted() {
+    let edge = Edge::limited("h2_streams = 1").await;
+    let mut frames = edge.proxy.frames().await;
+    let open = [post_headers(1), post_headers(3)].concat();
+    frames.send(open).await;
+    assert_eq!(frames.outcome(3).await, Outcome::Reset(7));
+    assert_eq!(edge.refused("h2-streams").await, 1.0);
+}

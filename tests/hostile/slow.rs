@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::{Edge, Over};
 use crate::harness::frames::{
-    self, CONTINUATION, END_STREAM, HEADERS, POST, SETTINGS, block, frame, post_headers,
+    self, CONTINUATION, END_HEADERS, END_STREAM, GET, HEADERS, POST, SETTINGS, block, frame,
+    headers, post_headers,
 };
 use crate::harness::{Origin, Outcome, soon, until};
 
 both! {
     heads_that_drip_are_cut_and_counted,
+    heads_of_http_2_that_do_not_end,
     a_first_byte_that_comes_late_wins_no_time,
     bodies_that_stall_are_cut_and_counted,
     a_body_over_its_limit_ends_however_slowly_it_comes,
@@ -48,6 +50,23 @@ async fn heads_that_drip_are_cut_and_counted(over: Over) {
     edge.wire("").await.rest().await;
     assert!(start.elapsed() < FAR_TOO_LONG);
     edge.has_cut("header-timeout", 21.0).await;
+    edge.serves_on().await;
+}
+
+/// Beside a stream that is served, and one that has come to its end.
+async fn heads_of_http_2_that_do_not_end(over: Over) {
+    let edge = Edge::limited(over, "header_timeout = \"300ms\"").await;
+    for open in [
+        frame(HEADERS, END_STREAM, 3, block(&GET)),
+        headers(3, END_HEADERS | END_STREAM, &GET)[..12].to_vec(),
+    ] {
+        let start = Instant::now();
+        let mut frames = edge.proxy.frames().await;
+        frames.send([post_headers(1), open].concat()).await;
+        while frames.next().await.is_some() {}
+        assert!(start.elapsed() < FAR_TOO_LONG);
+    }
+    edge.has_cut("header-timeout", 2.0).await;
     edge.serves_on().await;
 }
 

@@ -164,19 +164,7 @@ pub fn echoed(answer: &Value, field: &str) -> Option<String> {
 
 /// Bytes of memory that the proxy has in use.
 pub fn memory(proxy: &Proxy) -> u64 {
-    let folder = proxy.folder().to_str().unwrap();
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let mut folders = processes.map(|process| process.path());
-    let process = folders
-        .find(|process| {
-            let arguments = std::fs::read(process.join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&arguments).contains(folder)
-        })
-        .unwrap();
-    let status = std::fs::read_to_string(process.join("status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.unwrap().trim().trim_end_matches(" kB");
-    kibibytes.parse::<u64>().unwrap() * 1024
+    proxy.resident_bytes() as u64
 }
 
 /// Where Cargo builds: beside the program under test.

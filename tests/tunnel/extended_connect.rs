@@ -14,7 +14,7 @@ use crate::harness::websocket::{echo, echoing, field, switching};
 use crate::harness::{ECHO, Origin, Proxy, route_to, soon, until};
 
 /// An HTTP/2 connection to the proxy that knows of extended CONNECT.
-async fn connect(proxy: &Proxy) -> SendRequest<Bytes> {
+pub async fn connect(proxy: &Proxy) -> SendRequest<Bytes> {
     connect_on(TcpStream::connect(proxy.address()).await.unwrap()).await
 }
 

@@ -3,6 +3,7 @@
 mod close;
 mod extended_connect;
 mod idle;
+mod left;
 mod many;
 mod operation;
 mod plugins;

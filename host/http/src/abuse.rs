@@ -21,15 +21,17 @@ pub(crate) enum Refusal {
     HeaderBytes,
     /// A body larger than `limits.body_bytes`.
     BodyBytes,
-    /// `CONNECT`.
+    /// `CONNECT`, also the extended one on a route without an upstream.
     Method,
     /// Its route is in maintenance.
     Maintenance,
+    /// A stream of HTTP/2 above `limits.h2_streams`.
+    Streams,
 }
 
 impl Refusal {
     /// All of them, in the order of their discriminants.
-    pub(crate) const ALL: [Refusal; 11] = [
+    pub(crate) const ALL: [Refusal; 12] = [
         Refusal::Malformed,
         Refusal::Framing,
         Refusal::Host,
@@ -41,6 +43,7 @@ impl Refusal {
         Refusal::BodyBytes,
         Refusal::Method,
         Refusal::Maintenance,
+        Refusal::Streams,
     ];
 
     /// As metrics have it.
@@ -57,6 +60,7 @@ impl Refusal {
             Refusal::BodyBytes => "body-bytes",
             Refusal::Method => "method",
             Refusal::Maintenance => "maintenance",
+            Refusal::Streams => "h2-streams",
         }
     }
 }

@@ -16,6 +16,7 @@ const FRAMES_PER_ANSWER: u32 = 4;
 
 const PREFACE_BYTES: usize = 24;
 const HEAD_BYTES: usize = 9;
+const KIND_AT: usize = 3;
 /// What is kept of a payload: of GOAWAY, a stream, a code and the start of a text.
 const KEPT_BYTES: usize = 32;
 
@@ -25,8 +26,11 @@ const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 
+const END_HEADERS: u8 = 4;
+
 const NO_ERROR: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
+const REFUSED_STREAM: u32 = 7;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// A GOAWAY (§6.8) for a client that goes on for ever. Which streams were served is left open.
@@ -40,6 +44,8 @@ pub(crate) struct FrameScan {
     read: Frames,
     written: Frames,
     budget: Budget,
+    /// The client has begun a field block with a frame that does not end it.
+    has_open_block: bool,
 }
 
 /// Control frames that a client may still send.
@@ -65,6 +71,7 @@ struct Frames {
 /// A frame whose payload is over.
 struct Frame<'a> {
     kind: u8,
+    flags: u8,
     payload: &'a [u8],
 }
 
@@ -81,6 +88,7 @@ impl FrameScan {
         FrameScan {
             read: Frames::after(PREFACE_BYTES),
             written: Frames::after(0),
+            has_open_block: false,
             budget: Budget {
                 most: control_frames,
                 left: control_frames,
@@ -98,11 +106,21 @@ impl FrameScan {
         while let Some(frame) = self.read.next(&mut rest) {
             // The library bounds these.
             let is_bounded = matches!(frame.kind, DATA | HEADERS | CONTINUATION);
+            if matches!(frame.kind, HEADERS | CONTINUATION) {
+                self.has_open_block = frame.flags & END_HEADERS == 0;
+            }
             if !is_bounded && !self.budget.take() {
                 return Err(Cut::H2Flood);
             }
         }
         Ok(())
+    }
+
+    /// Whether the client has begun a head, and not ended it.
+    pub(crate) fn is_within_head(&self) -> bool {
+        let kind = self.read.head.get(KIND_AT);
+        let is_within_frame = self.read.have == HEAD_BYTES && self.read.left > 0;
+        self.has_open_block || (is_within_frame && kind == Some(&HEADERS))
     }
 
     /// Look at what was sent to the client.
@@ -173,11 +191,12 @@ impl Frames {
                 return None;
             }
             self.have = 0;
-            let [.., kind, _, _, _, _, _] = self.head;
+            let [.., kind, flags, _, _, _, _] = self.head;
             let is_frame = self.head != [0; HEAD_BYTES];
             if is_frame {
                 return Some(Frame {
                     kind,
+                    flags,
                     payload: self.kept.get(..self.kept_length).unwrap_or_default(),
                 });
             }
@@ -203,6 +222,7 @@ impl Frame<'_> {
         };
         match self.kind {
             RST_STREAM if code(0) == PROTOCOL_ERROR => Some(Said::Refused(Refusal::Malformed)),
+            RST_STREAM if code(0) == REFUSED_STREAM => Some(Said::Refused(Refusal::Streams)),
             GOAWAY => match code(4) {
                 NO_ERROR => None,
                 // The library's words for it: `too_many_resets`, `too_many_internal_resets`.
@@ -224,7 +244,8 @@ mod tests {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
-        let mut frame = vec![0, 0, payload.len() as u8, kind, 0, 0, 0, 0, 1];
+        let flags = if kind == HEADERS { END_HEADERS } else { 0 };
+        let mut frame = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, 1];
         frame.extend(payload);
         frame
     }
@@ -261,6 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn a_head_is_open_from_its_first_frame_to_the_end_of_its_last() {
+        let mut scan = FrameScan::new(3);
+        let mut is_open = |bytes: &[u8]| {
+            scan.read(bytes).unwrap();
+            scan.is_within_head()
+        };
+        assert!(!is_open(PREFACE));
+        assert!(is_open(&[0, 0, 1, HEADERS, 0, 0, 0, 0, 1]));
+        assert!(is_open(b"x"));
+        assert!(is_open(&[0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1]));
+        assert!(!is_open(&[0, 0, 0, CONTINUATION, END_HEADERS, 0, 0, 0, 1]));
+        assert!(!is_open(&frame(DATA, b"data")));
+    }
+
+    #[test]
     fn what_is_sent_pays_for_control_frames_but_their_answers_do_not() {
         let mut scan = FrameScan::new(10);
         scan.read(PREFACE).unwrap();
@@ -285,6 +321,7 @@ mod tests {
             frame(0, &[7; 200]),
             goaway(0, b""),
             frame(RST_STREAM, &[0, 0, 0, 8]),
+            frame(RST_STREAM, &[0, 0, 0, 7]),
             frame(RST_STREAM, &[0, 0, 0, 1]),
             goaway(11, b"too_many_internal_resets"),
             goaway(11, b"too_many_data_frames"),
@@ -295,6 +332,7 @@ mod tests {
             assert_eq!(
                 said(&bytes, cut),
                 [
+                    Said::Refused(Refusal::Streams),
                     Said::Refused(Refusal::Malformed),
                     Said::Cut(Cut::H2Resets),
                     Said::Cut(Cut::H2Flood),

@@ -17,6 +17,7 @@ mod stall;
 
 pub(crate) use deadline::HeadClock;
 
+use crate::abuse::Cut;
 use crate::guard::Guard;
 use crate::takeable::Takeable;
 use async_trait::async_trait;
@@ -136,6 +137,19 @@ impl Io {
         self.stream.is_closed_by_peer() && !self.unread.has_request()
     }
 
+    /// Ready when a head of HTTP/2 that has begun took too long.
+    fn poll_open_head(&mut self, cx: &mut Context<'_>, is_pending: bool) -> Poll<()> {
+        let is_open = matches!(&self.scan, Scan::Frames(scan) if scan.is_within_head());
+        self.deadline.poll_open(cx, is_open, is_pending)
+    }
+
+    /// Count it, for the error that ends the connection.
+    fn head_is_late(&self) -> io::Error {
+        self.guard.cut(Cut::HeaderTimeout);
+        let text = "the request head did not come in time";
+        io::Error::new(io::ErrorKind::TimedOut, text)
+    }
+
     /// Take the socket, for what is no longer HTTP.
     pub(crate) fn take(&self) -> Option<Taken> {
         Some(Taken {
@@ -188,6 +202,9 @@ impl AsyncRead for Io {
         }
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
         this.scan_read(buffer.filled().get(before..).unwrap_or_default())?;
+        if this.poll_open_head(cx, read.is_pending()).is_ready() {
+            return Poll::Ready(Err(this.head_is_late()));
+        }
         end_where_it_was_not_announced(read)
     }
 }

@@ -90,4 +90,25 @@ impl HeadDeadline {
             .as_mut()
             .poll(cx)
     }
+
+    /// As [`HeadDeadline::poll`], for HTTP/2, in which a head that has begun goes before all else: whether
+    /// there is one is for the caller to say.
+    pub(super) fn poll_open(
+        &mut self,
+        cx: &mut Context<'_>,
+        open: bool,
+        pending: bool,
+    ) -> Poll<()> {
+        if !open {
+            self.timer = None;
+            return Poll::Pending;
+        }
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
+        match pending {
+            true => timer.as_mut().poll(cx),
+            false => Poll::Pending,
+        }
+    }
 }

@@ -6,7 +6,6 @@
 
 use super::Io;
 use super::scan::Scan;
-use crate::abuse::Cut;
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::mem::MaybeUninit;
@@ -85,9 +84,7 @@ impl Io {
             let is_read = buffer.filled().len() > before;
             let is_pending = answer.is_pending();
             if self.deadline.poll(cx, is_read, is_pending).is_ready() {
-                self.guard.cut(Cut::HeaderTimeout);
-                let text = "the request head did not come in time";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)));
+                return Poll::Ready(Err(self.head_is_late()));
             }
             // Empty lines are neither an end nor a beginning.
             if is_read || is_end {

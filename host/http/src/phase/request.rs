@@ -39,6 +39,7 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
             return Ok(true);
         }
         _ if is_extended_connect(session.req_header()) => {
+            context.count_refused(Refusal::Method);
             let reason = "this route has no WebSockets";
             return Err(failure::refuse(
                 context,

@@ -64,7 +64,12 @@ pub(super) async fn ask(
     let mut head = own_head(session.req_header());
     upstream_request::run(session, &mut head, context).await?;
     let request = upgrade.request(head);
-    match exchange(stream, request, read_timeout).await {
+    let answered = tokio::select! {
+        biased;
+        answered = exchange(stream, request, read_timeout) => answered,
+        error = gone(session) => return Err(error),
+    };
+    match answered {
         Ok(response) => Ok(Answer {
             response,
             read_timeout,
@@ -121,6 +126,14 @@ fn own_head(head: &RequestHeader) -> RequestHeader {
         copy.remove_header(&name);
     }
     copy
+}
+
+/// Wait until the client is gone: what it asked for is for nobody then. What it sends for the tunnel waits.
+async fn gone(session: &mut Session) -> Box<Error> {
+    match session.downstream_session.read_body_or_idle(true).await {
+        Err(error) => error.into_down(),
+        Ok(_) => internal("a body where there is none"),
+    }
 }
 
 /// Send a request and wait for the head that answers it.
