@@ -12,6 +12,7 @@ both! {
     a_length_that_is_not_the_bodys_does_not_arrive,
     a_malformed_request_costs_no_other_one,
     too_many_malformed_requests_end_the_connection,
+    streams_above_the_limit_are_counted,
 }
 
 /// Fields of which one spoils a request.
@@ -181,12 +182,11 @@ async fn too_many_malformed_requests_end_the_connection(over: Over) {
     );
 }
 
-#[tokio::test]
-async fn streams_above_the_limit_are_counted() {
-    let edge = Edge::limited("h2_streams = 1").await;
+async fn streams_above_the_limit_are_counted(over: Over) {
+    let edge = Edge::limited(over, "h2_streams = 1").await;
     let mut frames = edge.proxy.frames().await;
     let open = [post_headers(1), post_headers(3)].concat();
     frames.send(open).await;
     assert_eq!(frames.outcome(3).await, Outcome::Reset(7));
-    assert_eq!(edge.refused("h2-streams").await, 1.0);
+    edge.has_refused("h2-streams", 1.0).await;
 }
