@@ -125,6 +125,8 @@ fn words(error: &Error) -> String {
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::SupportedVersionsExtensionRequired
+            // What the engine misses first in a client of TLS 1.1.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired
             | PeerIncompatible::Tls13RequiredForQuic,
         ) => "the client speaks none of the versions of `min_version` to `max_version`",
         Error::PeerIncompatible(
