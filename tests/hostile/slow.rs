@@ -19,6 +19,7 @@ both! {
     responses_that_nobody_reads_are_cut_and_counted,
     windows_of_http_2_do_not_hold_a_response_for_ever,
     http_2_without_a_request_is_closed,
+    connections_without_another_request_are_closed_and_counted,
 }
 
 /// Far above what the tests set, far below what the defaults are.
@@ -182,6 +183,22 @@ async fn windows_of_http_2_do_not_hold_a_response_for_ever(over: Over) {
         grown < 48 << 20,
         "{grown} bytes for 50 streams that nobody reads"
     );
+}
+
+async fn connections_without_another_request_are_closed_and_counted(over: Over) {
+    let edge = Edge::limited(over, "idle_timeout = \"1s\"").await;
+    let mut leaves = edge.wire("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(leaves.response().await.status, 200);
+    drop(leaves);
+    let mut stays = edge.wire("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(stays.response().await.status, 200);
+    stays.rest().await;
+    edge.has_cut("idle", 1.0).await;
+    let mut frames = edge.proxy.frames().await;
+    frames.send(frames::get_headers(1)).await;
+    assert_eq!(frames.outcome(1).await, Outcome::Status(200));
+    while frames.next().await.is_some() {}
+    edge.has_cut("idle", 2.0).await;
 }
 
 async fn http_2_without_a_request_is_closed(over: Over) {

@@ -32,6 +32,8 @@ async fn a_tunnel_that_is_silent_for_too_long_is_closed() {
     assert_eq!(tunnel.rest().await.unwrap(), "");
     let line = proxy.access_line("/ws").await;
     assert_eq!(line.field("error").unwrap(), "proxy: the tunnel was idle");
+    let cut = r#"tidegate_connections_cut_total{reason="tunnel-idle"}"#;
+    proxy.metric_becomes(cut, 1.0).await;
     origin.is_left().await;
 }
 

@@ -155,8 +155,8 @@ async fn no_origin_is_a_502_and_a_silent_one_a_504() {
     assert_eq!(Tunnel::open(proxy.address()).await.status(), "504");
     let line = proxy.access_line("/ws").await;
     assert_eq!(line.field("error").unwrap(), "upstream: ReadTimedout");
-    let failed = r#"tidegate_upstream_attempts_total{upstream="app",result="error"}"#;
-    assert_eq!(proxy.metric(failed).await, 1.0);
+    let late = r#"tidegate_upstream_attempts_total{upstream="app",result="timeout"}"#;
+    assert_eq!(proxy.metric(late).await, 1.0);
 }
 
 #[tokio::test]

@@ -74,6 +74,10 @@ pub(crate) enum Cut {
     BodyTimeout,
     /// A response was not read within `limits.write_timeout`.
     WriteTimeout,
+    /// No request came within `limits.idle_timeout`.
+    Idle,
+    /// No byte went through a tunnel within `limits.tunnel_idle_timeout`.
+    TunnelIdle,
     /// More streams than `limits.h2_resets` were reset and not yet done with.
     H2Resets,
     /// More frames that ask for nothing than `limits.h2_control_frames`, or other floods.
@@ -89,6 +93,8 @@ impl Cut {
             Cut::HeaderTimeout => "header-timeout",
             Cut::BodyTimeout => "body-timeout",
             Cut::WriteTimeout => "write-timeout",
+            Cut::Idle => "idle",
+            Cut::TunnelIdle => "tunnel-idle",
             Cut::H2Resets => "h2-resets",
             Cut::H2Flood => "h2-flood",
             Cut::H2Error => "h2-error",

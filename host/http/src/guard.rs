@@ -57,6 +57,11 @@ impl Guard {
         Stream(self.clone())
     }
 
+    /// Whether streams of HTTP/2 are being served.
+    pub(crate) fn has_streams(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether more streams are being served than a client can have open: it resets them as fast as it
     /// opens them (CVE-2023-44487).
     pub(crate) fn has_too_many_streams(&self) -> bool {

@@ -62,6 +62,9 @@ pub(crate) struct Io {
     protocol: Protocol,
     socket: Arc<SocketDigest>,
     since: SystemTime,
+    /// When HTTP/2 was last read.
+    heard: Instant,
+    idle_time: Duration,
     /// Once our side is closed.
     linger: Option<Linger>,
 }
@@ -98,6 +101,8 @@ pub(crate) struct Bounds {
     pub(crate) head_time: Duration,
     /// Time for a write.
     pub(crate) write_time: Duration,
+    /// Time between requests.
+    pub(crate) idle_time: Duration,
     /// Of HTTP/1 heads.
     pub(crate) head: HeadLimits,
     /// Frames of HTTP/2 that ask for nothing.
@@ -128,6 +133,8 @@ impl Io {
             protocol,
             socket: Arc::new(socket),
             since: SystemTime::now(),
+            heard: bounds.begun,
+            idle_time: bounds.idle_time,
             linger: None,
         }
     }
@@ -135,6 +142,18 @@ impl Io {
     /// Whether the client has closed the connection, or its side of it without having sent another request.
     pub(crate) fn is_gone(&self) -> bool {
         self.stream.is_closed_by_peer() && !self.unread.has_request()
+    }
+
+    /// Count it where the proxy ends the connection because nothing has come since the last request. Pingora does, and
+    /// does not say why.
+    fn count_if_idle(&self) {
+        let is_quiet = match self.protocol {
+            Protocol::Http1 => self.deadline.is_between_requests(),
+            Protocol::Http2 => self.heard.elapsed() >= self.idle_time && !self.guard.has_streams(),
+        };
+        if is_quiet && !self.stream.is_closed_by_peer() {
+            self.guard.cut(Cut::Idle);
+        }
     }
 
     /// Ready when a head of HTTP/2 that has begun took too long.
@@ -201,6 +220,9 @@ impl AsyncRead for Io {
             return Poll::Ready(this.scan_read(read).map(drop));
         }
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if read.is_ready() {
+            this.heard = Instant::now();
+        }
         this.scan_read(buffer.filled().get(before..).unwrap_or_default())?;
         if this.poll_open_head(cx, read.is_pending()).is_ready() {
             return Poll::Ready(Err(this.head_is_late()));
@@ -235,6 +257,7 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.count_if_idle();
         ready!(this.poll_write_out(cx))?;
         if this.linger.is_none() {
             let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
@@ -251,6 +274,7 @@ impl AsyncWrite for Io {
 /// A response that breaks off is dropped without a flush; what came of it is the client's.
 impl Drop for Io {
     fn drop(&mut self) {
+        self.count_if_idle();
         if self.deadline.clock.is_between_responses() {
             self.stream.write_last_now(&self.gathered);
         } else {

@@ -60,6 +60,7 @@ pub(crate) struct TunnelMetrics {
 pub(crate) struct UpstreamMetrics {
     pub(crate) answered: IntCounter,
     pub(crate) failed: IntCounter,
+    pub(crate) late: IntCounter,
     pub(crate) head_seconds: Histogram,
     unconnected: [(&'static str, IntCounter); ConnectError::REASONS.len()],
 }
@@ -149,7 +150,7 @@ impl Metrics {
             seconds,
             attempts: counter(
                 "tidegate_upstream_attempts_total",
-                "Attempts at peers, by upstream and result: `ok` for a response head, `error` otherwise.",
+                "Attempts at peers, by upstream and result: `ok` for a response head, `timeout` where the peer was silent for too long, `error` otherwise.",
                 &["upstream", "result"],
             )?,
             unconnected: counter(
@@ -221,6 +222,7 @@ impl Metrics {
         UpstreamMetrics {
             answered: self.attempts.with_label_values(&[name, "ok"]),
             failed: self.attempts.with_label_values(&[name, "error"]),
+            late: self.attempts.with_label_values(&[name, "timeout"]),
             head_seconds: self.head_seconds.with_label_values(&[name]),
             unconnected: ConnectError::REASONS
                 .map(|reason| (reason, self.unconnected.with_label_values(&[name, reason]))),

@@ -265,6 +265,7 @@ fn bounds(limits: &Limits) -> Bounds {
         begun: Instant::now(),
         head_time: limits.header_timeout,
         write_time: limits.write_timeout,
+        idle_time: limits.idle_timeout,
         head: limits.request.head,
         control_frames: limits.h2_control_frames,
     }

@@ -91,6 +91,13 @@ impl HeadDeadline {
             .poll(cx)
     }
 
+    /// Whether a request was served, another may come, and nothing of it has.
+    pub(super) fn is_between_requests(&self) -> bool {
+        let now = self.clock.now();
+        let has_begun = self.head == now && self.begun.is_some();
+        now > 0 && now & 1 == 0 && !has_begun && !self.clock.answered.load(Ordering::Relaxed)
+    }
+
     /// As [`HeadDeadline::poll`], for HTTP/2, in which a head that has begun goes before all else: whether
     /// there is one is for the caller to say.
     pub(super) fn poll_open(

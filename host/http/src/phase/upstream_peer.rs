@@ -126,7 +126,7 @@ fn group(context: &Context, name: &str) -> pingora::Result<Arc<Upstream>> {
 
 /// The peer could not be reached: nothing was sent, so any request may be tried again.
 pub fn failed_to_connect(context: &mut Context, mut error: Box<Error>) -> Box<Error> {
-    count_failure(context);
+    count_failure(context, &error);
     count_reason(context, &error);
     error.set_retry(may_retry(context));
     error
@@ -142,7 +142,7 @@ pub fn failed(
     context.give_back(session);
     context.take_verdict();
     if *error.esource() == ErrorSource::Upstream {
-        count_failure(context);
+        count_failure(context, &error);
     }
     let repeatable = context.instead.is_none()
         && session.req_header().method.is_idempotent()
@@ -199,8 +199,12 @@ fn count_reason(context: &Context, error: &Error) {
     }
 }
 
-fn count_failure(context: &Context) {
-    if let Some(upstream) = &context.upstream.group {
-        upstream.metrics.failed.inc();
+fn count_failure(context: &Context, error: &Error) {
+    let Some(upstream) = &context.upstream.group else {
+        return;
+    };
+    match error.etype() {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => upstream.metrics.late.inc(),
+        _ => upstream.metrics.failed.inc(),
     }
 }

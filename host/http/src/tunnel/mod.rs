@@ -20,6 +20,7 @@ mod upgrade;
 pub(crate) use carry::Traffic;
 pub(crate) use upgrade::{Upgrade, is_extended_connect, translate};
 
+use crate::abuse::Cut;
 use crate::context::Context;
 use crate::interpose::Interposed;
 use crate::io::Io;
@@ -79,6 +80,12 @@ pub(crate) async fn run(
             sides.join(early, silence, metrics, &mut traffic).await
         }
     };
+    if let (Err(Broken::Idle), Some(connection)) = (&ended, &context.connection) {
+        match session.is_http2() {
+            true => connection.guard.cut_stream(Cut::TunnelIdle),
+            false => connection.guard.cut(Cut::TunnelIdle),
+        }
+    }
     context.tunnel = Some(traffic);
     context.problem = ended.err().map(|broken| broken.problem().to_owned());
     Ok(())
