@@ -2,7 +2,8 @@
 
 use super::{Edge, Over, is_refused};
 use crate::harness::frames::{
-    DATA, END_HEADERS, END_STREAM, GET, HEADERS, POST, block, frame, headers, post_headers,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, POST, block, frame, headers,
+    post_headers,
 };
 use crate::harness::{Outcome, get};
 
@@ -13,6 +14,7 @@ both! {
     a_malformed_request_costs_no_other_one,
     too_many_malformed_requests_end_the_connection,
     streams_above_the_limit_are_counted,
+    what_never_gets_to_a_phase_is_counted,
 }
 
 /// Fields of which one spoils a request.
@@ -180,6 +182,26 @@ async fn too_many_malformed_requests_end_the_connection(over: Over) {
         edge.proxy.h2_client().await.send(get("/")).await.status,
         200
     );
+}
+
+/// The libraries answer it, and tell nobody.
+async fn what_never_gets_to_a_phase_is_counted(over: Over) {
+    let edge = Edge::new(over).await;
+    let mut frames = edge.proxy.frames().await;
+    let two_hosts = [&GET[..], &[("host", "b")]].concat();
+    let ends = END_HEADERS | END_STREAM;
+    frames.send(headers(1, ends, &two_hosts)).await;
+    assert_eq!(frames.outcome(1).await, Outcome::Status(400));
+    edge.has_refused("malformed", 1.0).await;
+    let long = "x".repeat(14_000);
+    let begun = frame(HEADERS, END_STREAM, 3, block(&GET));
+    let more = |flags| frame(CONTINUATION, flags, 3, block(&[("x", &long)]));
+    frames
+        .send([begun, more(0), more(0), more(END_HEADERS)].concat())
+        .await;
+    assert_eq!(frames.outcome(3).await, Outcome::Status(431));
+    edge.has_refused("header-bytes", 1.0).await;
+    assert!(edge.origin.seen().is_empty());
 }
 
 async fn streams_above_the_limit_are_counted(over: Over) {

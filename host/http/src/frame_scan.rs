@@ -221,6 +221,7 @@ impl Frame<'_> {
             _ => NO_ERROR,
         };
         match self.kind {
+            HEADERS => bare_status(self.payload).map(Said::Refused),
             RST_STREAM if code(0) == PROTOCOL_ERROR => Some(Said::Refused(Refusal::Malformed)),
             RST_STREAM if code(0) == REFUSED_STREAM => Some(Said::Refused(Refusal::Streams)),
             GOAWAY => match code(4) {
@@ -237,9 +238,53 @@ impl Frame<'_> {
     }
 }
 
+/// The refusal in a head of nothing but a status: so the libraries answer what they do not hand on, and nobody else
+/// does. They have 400 of the static table (RFC 7541 Appendix A); 431 is spelled out at first, and then taken from the
+/// dynamic table.
+fn bare_status(block: &[u8]) -> Option<Refusal> {
+    const DYNAMIC: u8 = 0x80 + 62;
+    match without_size_updates(block) {
+        [0x8c] => Some(Refusal::Malformed),
+        [0x48 | 0x08, 0x83, 0x69, 0x90, 0xff] | [DYNAMIC..=0xff] => Some(Refusal::HeaderBytes),
+        _ => None,
+    }
+}
+
+/// What follows the changes of the table's size (RFC 7541 §6.3).
+fn without_size_updates(mut block: &[u8]) -> &[u8] {
+    while let [first @ 0x20..=0x3f, rest @ ..] = block {
+        block = rest;
+        // The rest of an integer (§5.1).
+        let mut goes_on = *first == 0x3f;
+        while let (true, [byte, rest @ ..]) = (goes_on, block) {
+            goes_on = byte & 0x80 != 0;
+            block = rest;
+        }
+    }
+    block
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn heads_of_a_status_alone_are_refusals() {
+        for (block, refusal) in [
+            (&[0x8c][..], Some(Refusal::Malformed)),
+            (&[0x20, 0x8c], Some(Refusal::Malformed)),
+            (&[0x3f, 0xe1, 0x1f, 0x8c], Some(Refusal::Malformed)),
+            (&[0x48, 0x83, 0x69, 0x90, 0xff], Some(Refusal::HeaderBytes)),
+            (&[0xbe], Some(Refusal::HeaderBytes)),
+            // A 204, a 400 with another field, and what is cut off.
+            (&[0x89], None),
+            (&[0x8c, 0xbe], None),
+            (&[0x3f, 0xff], None),
+            (&[], None),
+        ] {
+            assert_eq!(bare_status(block), refusal, "{block:x?}");
+        }
+    }
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
