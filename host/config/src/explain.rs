@@ -35,6 +35,13 @@ pub(crate) fn toml_error(source: &Source, error: &toml::de::Error) -> Error {
     if error.message() == TABLE_FOR_ARRAY && source.slice(span).starts_with('[') {
         help = Some(format!("expected [{}]", source.slice(span)));
     }
+    // One string where a list belongs: it is a list of one.
+    if help.as_deref() == Some("expected an array") && source.slice(span).starts_with('"') {
+        help = Some(format!(
+            "expected an array: write [{}] in its place",
+            source.slice(span)
+        ));
+    }
     Error {
         help,
         ..source.error(span, message)
