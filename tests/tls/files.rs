@@ -345,3 +345,21 @@ fn check_warns_of_what_clients_will_not_accept() {
         assert!(checked.stderr.contains(part), "{}", checked.stderr);
     }
 }
+
+#[tokio::test]
+async fn authorities_that_are_not_named_any_more_may_go() {
+    let authority = Authority::new();
+    let keys = "client_certificates = { ca = \"ca.pem\", required = false }";
+    let proxy = proxy(&authority, keys).await;
+    proxy.reload(&listener(ONE)).await;
+    std::fs::remove_file(proxy.folder().join("ca.pem")).unwrap();
+    let client = client(&authority);
+    // Each is a look at all files; what is wrong is told at the second.
+    for _ in 0..3 {
+        let new = authority.issue(&NAMES);
+        new.write(proxy.folder(), "a");
+        becomes(&client, &proxy, &new).await;
+    }
+    let failed = "tidegate_certificate_loads_total{kind=\"authority\",result=\"failed\"}";
+    assert_eq!(proxy.metric(failed).await, 0.0);
+}

@@ -11,7 +11,7 @@ use self::watched::{Look, Watched};
 use crate::watch::Stamp;
 use prometheus::{IntCounterVec, Opts, Registry};
 use rustls::pki_types::CertificateDer;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
@@ -140,6 +140,12 @@ impl Store {
         let watched = Watched::new(read.clone(), stamps);
         before.authorities.insert(path.to_owned(), watched);
         Ok(read)
+    }
+
+    /// Forget the authorities in files other than these, which nothing is made with any more.
+    pub fn keep_authorities(&self, named: &BTreeSet<PathBuf>) {
+        let mut read = lock(&self.read);
+        read.authorities.retain(|path, _| named.contains(path));
     }
 
     /// What all files look like, if one of them looks other than when it was read. Asks the file system, as all that

@@ -186,7 +186,10 @@ impl App {
         maintenance::tell(Some(&before), &state);
         self.listeners.commit(&self.server, &config, bound);
         self.watch(&config);
+        let (parts, named) = (self.parts.clone(), crate::tls::authorities(&config));
         self.status.set_config(config);
+        // Nobody waits for what is forgotten.
+        tokio::task::spawn_blocking(move || parts.tls.certificates.keep_authorities(&named));
         Ok(())
     }
 

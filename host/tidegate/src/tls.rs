@@ -122,16 +122,21 @@ impl Tls {
     }
 }
 
+/// The files of authorities for clients.
+pub fn authorities(config: &Config) -> BTreeSet<PathBuf> {
+    let tls = config.listeners.iter().filter_map(|l| l.tls.as_ref());
+    let settings = tls.flat_map(|tls| std::iter::once(&tls.settings).chain(tls.names.values()));
+    let clients = settings.filter_map(|of| of.client_certificates.as_ref());
+    clients.map(|clients| clients.ca.clone()).collect()
+}
+
 /// The folders of all files that a configuration names for TLS with clients.
 pub fn folders(config: &Config) -> BTreeSet<PathBuf> {
     let tls = config.listeners.iter().filter_map(|l| l.tls.as_ref());
-    let files = tls.flat_map(|tls| {
-        let pairs = tls.certificates.iter();
-        let pairs = pairs.flat_map(|one| [Some(&one.cert), Some(&one.key), one.ocsp.as_ref()]);
-        let settings = std::iter::once(&tls.settings).chain(tls.names.values());
-        let clients = settings.filter_map(|of| of.client_certificates.as_ref());
-        pairs.flatten().chain(clients.map(|clients| &clients.ca))
-    });
+    let certificates = tls.flat_map(|tls| &tls.certificates);
+    let files = certificates.flat_map(|one| [Some(&one.cert), Some(&one.key), one.ocsp.as_ref()]);
+    let authorities = authorities(config);
+    let files = files.flatten().chain(&authorities);
     let folders = files.filter_map(|file| file.parent());
     folders.map(|folder| folder.to_owned()).collect()
 }
