@@ -16,7 +16,7 @@ use super::listener;
 use crate::harness::{Authority, ECHO, Issued, Proxy, run, tool};
 
 /// Findings that are no fault of the proxy's, each with its reason.
-const ACCEPTED: [(&str, &str); 2] = [
+const ACCEPTED: [(&str, &str); 3] = [
     (
         "cipher_order",
         "all suites are strong, so clients choose what their hardware is good at (as Mozilla advises); a list in \
@@ -25,6 +25,11 @@ const ACCEPTED: [(&str, &str); 2] = [
     (
         "engine_problem",
         "about the machine that runs it: its OpenSSL has no GOST",
+    ),
+    (
+        "sessionresumption_ticket",
+        "a race of its client, lost against OpenSSL's own server too: `openssl s_client` without input leaves before \
+         the tickets of TLS 1.3 have come, and is then resumed without one. tests/tls/tickets.rs shows resumption",
     ),
 ];
 
