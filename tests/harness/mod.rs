@@ -33,11 +33,12 @@ pub use dns::{Named, free_port};
 pub use frames::{Frames, Outcome};
 pub use log::Line;
 pub use message::{Body, Request, Response, get, post, request, streamed, with_header};
+pub use metrics::metric;
 pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use pebble::{Pebble, Settings as PebbleSettings};
 pub use program::{
     Exit, activated, repository, run, skipped, tidegate, tidegate_in_time, tidegate_with, tool,
-    with_open_files,
+    with_deaf_output, with_open_files,
 };
 pub use proxy::Proxy;
 pub use python::python;

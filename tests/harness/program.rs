@@ -86,6 +86,18 @@ pub fn with_open_files(soft: usize, hard: usize) -> Command {
     command
 }
 
+/// `tidegate`, with a pipe at this path as its standard output, which nobody reads.
+pub fn with_deaf_output(pipe: &Path) -> Command {
+    let made = Command::new("mkfifo").arg(pipe).status();
+    assert!(made.unwrap().success());
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec \"$0\" \"$@\" 1<>\"$PIPE\""])
+        .arg(binary())
+        .env("PIPE", pipe);
+    command
+}
+
 /// A program of the system, or `None` with a line that says so.
 pub fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -19,6 +19,7 @@ both! {
     more_streams_than_there_may_be,
     field_blocks_without_end,
     field_blocks_that_unfold,
+    control_frames_at_a_slow_rate_are_no_flood,
     control_frames_of_good_will_are_no_flood,
 }
 
@@ -228,6 +229,21 @@ async fn field_blocks_that_unfold(over: Over) {
     assert!(grown < MEMORY, "{grown} bytes");
     assert!(edge.origin.seen().is_empty());
     edge.serves_on().await;
+}
+
+/// They pay with time, where they have no answers.
+async fn control_frames_at_a_slow_rate_are_no_flood(over: Over) {
+    let limits = "h2_control_frames = 100\nh2_control_frames_refill = \"10ms\"";
+    let edge = Edge::limited(over, limits).await;
+    let mut frames = edge.proxy.frames().await;
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    for _ in 0..20 {
+        tick.tick().await;
+        frames.send(frame(PING, 0, 0, [0; 8]).repeat(50)).await;
+        for _ in 0..50 {
+            while frames.next().await.unwrap().kind != PING {}
+        }
+    }
 }
 
 async fn control_frames_of_good_will_are_no_flood(over: Over) {

@@ -11,6 +11,12 @@ async fn limited(limits: &str) -> Proxy {
     Proxy::start(&format!("[limits]\n{limits}\n{ECHO}")).await
 }
 
+/// One connection was cut, for this reason.
+async fn has_cut(proxy: &Proxy, reason: &str) {
+    let series = format!("tidegate_connections_cut_total{{listener=\"web\",reason=\"{reason}\"}}");
+    proxy.metric_becomes(&series, 1.0).await;
+}
+
 #[tokio::test]
 async fn idle_timeout() {
     let proxy = limited("idle_timeout = \"1s\"").await;
@@ -38,6 +44,63 @@ async fn requests_per_connection() {
         assert_eq!(closes, turn == 3, "request {turn}");
     }
     assert!(wire.rest().await.is_empty());
+    has_cut(&proxy, "requests-per-connection").await;
+}
+
+#[tokio::test]
+async fn linger_timeout() {
+    let proxy = limited("linger_timeout = \"200ms\"").await;
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
+    assert_eq!(wire.response().await.status, 200);
+    has_cut(&proxy, "linger").await;
+}
+
+#[tokio::test]
+async fn linger_bytes() {
+    let proxy = limited("linger_timeout = \"1h\"\nlinger_bytes = \"4KiB\"").await;
+    let mut wire = proxy.wire().await;
+    wire.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
+    assert_eq!(wire.response().await.status, 200);
+    wire.send([b'x'; 4096]).await;
+    has_cut(&proxy, "linger").await;
+}
+
+#[tokio::test]
+async fn pipelined_bytes() {
+    let (origin, _gate) = Origin::held().await;
+    for (bytes, all_is_read) in [("1KiB", false), ("128KiB", true)] {
+        let limits = format!("[limits]\npipelined_bytes = \"{bytes}\"\n");
+        let proxy = Proxy::start(&format!("{limits}{}", route_to(&origin))).await;
+        let mut wire = proxy.wire().await;
+        wire.send(REQUEST).await;
+        origin.has_seen(1).await;
+        origin.forget();
+        wire.send(REQUEST.repeat(2000)).await;
+        let sent = REQUEST.len() * 2000;
+        until("what is not read", async || {
+            let left = unread_by_the_system(proxy.address());
+            let is_held_back = (sent - (16 << 10)..sent).contains(&left);
+            (is_held_back != all_is_read && (left == 0) == all_is_read).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Bytes that came to this address, and that the program has not read.
+fn unread_by_the_system(address: &str) -> usize {
+    let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+    let local = format!(":{port:04X}");
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let queues = table.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_ours = fields[1].ends_with(&local) && fields[3] == "01";
+        let (_, read) = fields[4].split_once(':').filter(|_| is_ours)?;
+        usize::from_str_radix(read, 16).ok()
+    });
+    queues.sum()
 }
 
 #[tokio::test]

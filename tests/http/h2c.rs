@@ -2,8 +2,12 @@
 
 use bytes::Bytes;
 use http::Version;
+use http_body_util::Full;
 
-use crate::harness::{ECHO, Origin, Proxy, get, post, route_to, streamed, until, with_header};
+use crate::harness::frames::{SETTINGS, WINDOW_UPDATE, frame, get_headers};
+use crate::harness::{
+    ECHO, Origin, Outcome, Proxy, get, post, route_to, streamed, until, with_header,
+};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -153,4 +157,60 @@ async fn the_authority_survives_a_path_that_is_brought_to_its_form() {
     assert_eq!(proxy.h2_client().await.send(request).await.status, 200);
     assert_eq!(origin.seen()[0].target, "/a/b");
     assert_eq!(origin.seen()[0].header("host"), "example.com");
+}
+
+/// How much clients may send unread (RFC 9113 §6.5.2, §6.9.2).
+#[tokio::test]
+async fn h2_stream_window_and_h2_connection_window() {
+    let limits = "[limits]\nh2_stream_window = \"32KiB\"\nh2_connection_window = \"128KiB\"\n";
+    let proxy = Proxy::start(&format!("{limits}{ECHO}")).await;
+    let mut frames = proxy.frames().await;
+    let (mut stream, mut connection) = (None, None);
+    while let (None, _) | (_, None) = (stream, connection) {
+        let frame = frames.next().await.unwrap();
+        let number = |at: usize| {
+            let bytes = frame.payload[at..at + 4].try_into();
+            u32::from_be_bytes(bytes.unwrap())
+        };
+        match (frame.kind, frame.stream) {
+            (WINDOW_UPDATE, 0) => connection = Some(65_535 + number(0)),
+            (SETTINGS, 0) if !frame.payload.is_empty() => {
+                let settings = (0..frame.payload.len()).step_by(6);
+                let at = settings.filter(|at| frame.payload[*at..].starts_with(&[0, 4]));
+                stream = at.map(|at| number(at + 2)).last();
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((stream, connection), (Some(32 << 10), Some(128 << 10)));
+}
+
+/// What a client does not read waits in the proxy or at the upstream.
+#[tokio::test]
+async fn h2_send_buffer() {
+    const BODY: usize = 64 << 20;
+    let body = Bytes::from(vec![b'x'; BODY]);
+    let origin = Origin::answering(move |_| http::Response::new(Full::from(body.clone()))).await;
+    for (bytes, is_taken) in [("64KiB", false), ("1GiB", true)] {
+        let limits = format!("[limits]\nh2_send_buffer = \"{bytes}\"\n");
+        let proxy = Proxy::start(&format!("{limits}{}", route_to(&origin))).await;
+        let before = proxy.resident_bytes();
+        // No end to the windows, and nothing is read from the socket.
+        let mut frames = proxy.frames_with(&[(4, u32::MAX >> 1)]).await;
+        let grow = frame(WINDOW_UPDATE, 0, 0, (1_u32 << 30).to_be_bytes());
+        frames.send([grow, get_headers(1)].concat()).await;
+        let grown = || proxy.resident_bytes().saturating_sub(before);
+        match is_taken {
+            true => {
+                until("all to be taken", async || {
+                    (grown() > BODY / 2).then_some(())
+                })
+                .await
+            }
+            false => {
+                assert_eq!(frames.outcome(1).await, Outcome::Status(200));
+                assert!(grown() < BODY / 4, "{}", grown());
+            }
+        }
+    }
 }

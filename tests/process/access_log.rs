@@ -1,6 +1,8 @@
 //! One line per request, on standard output.
 
-use crate::harness::{ECHO, Origin, Proxy, post, route_to, with_header};
+use tempfile::TempDir;
+
+use crate::harness::{ECHO, Origin, Proxy, post, route_to, until, with_deaf_output, with_header};
 
 #[tokio::test]
 async fn a_line_of_json_has_every_field() {
@@ -53,6 +55,26 @@ async fn a_line_for_people_has_what_matters() {
         assert!(line.contains(part), "`{part}` is missing: {line}");
     }
     assert!(!line.contains("key=value"), "{line}");
+}
+
+/// The log goes where nobody reads: requests are served, and lines are lost and counted.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_nobody_up() {
+    let folder = TempDir::new().unwrap();
+    let command = with_deaf_output(&folder.path().join("pipe"));
+    let config = format!("[log]\nformat = \"json\"\nbuffered_lines = 8\n{ECHO}");
+    let proxy = Proxy::start_by(command, folder, &config).await;
+    let mut client = proxy.client().await;
+    let lost = r#"tidegate_log_lines_lost_total{log="access"}"#;
+    until("lines to be lost", async || {
+        for _ in 0..100 {
+            assert_eq!(client.get("/").await.status, 200);
+        }
+        (proxy.metric(lost).await > 0.0).then_some(())
+    })
+    .await;
+    let others = r#"tidegate_log_lines_lost_total{log="proxy"}"#;
+    assert_eq!(proxy.metric(others).await, 0.0);
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! `[admin]`: the address for operators.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use crate::address::Address;
 use crate::attribute::AttributeNames;
 use crate::error::Invalid;
 use crate::text::{Text, Textual};
+use crate::whole::Whole;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,6 +19,12 @@ pub struct Admin {
     /// plugins, so keep it on a loopback address or a Unix socket.
     #[serde(with = "Text::<Option<Address>>")]
     pub address: Option<Address>,
+    /// Connections open at once. Further ones are closed.
+    #[serde(with = "Whole::<1, 10_000>")]
+    pub connections: u32,
+    /// Time for a whole request head to arrive, and between requests.
+    #[serde(with = "Text::<Duration>")]
+    pub header_timeout: Duration,
     /// Attributes by whose values /metrics counts requests, such as "tenant": at most 8 attributes, and 1000
     /// values of each; others are counted together.
     #[serde(with = "AttributeNames::<8>")]
@@ -29,6 +37,8 @@ impl Default for Admin {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
         Self {
             address: Some(Address::Socket(address)),
+            connections: 64,
+            header_timeout: Duration::from_secs(10),
             metrics_attributes: Vec::new(),
         }
     }

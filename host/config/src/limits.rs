@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::size::{KIB, MIB, Size};
+use crate::size::{GIB, KIB, MIB, Size};
 use crate::text::Text;
 use crate::whole::Whole;
 use schemars::JsonSchema;
@@ -39,7 +39,18 @@ pub struct Limits {
     /// Time that a client may take to accept a piece of the response.
     #[serde(with = "Text::<Duration>")]
     pub write_timeout: Duration,
-    /// Requests on one connection before it is closed.
+    /// After the last answer on a connection: how long what the client still sends is read and thrown away, so that
+    /// it gets the whole answer.
+    #[serde(with = "Text::<Duration>")]
+    pub linger_timeout: Duration,
+    /// After the last answer on a connection: how much of what the client still sends is read.
+    #[serde(with = "Size::<0>")]
+    pub linger_bytes: u64,
+    /// Requests of HTTP/1.1 that a client sends before it has its answer (pipelining): how much of them is read
+    /// ahead. The rest waits.
+    #[serde(with = "Size::<KIB, MIB>")]
+    pub pipelined_bytes: u64,
+    /// Requests on one connection of HTTP/1.1 before it is closed.
     #[serde(with = "Whole::<1>")]
     pub requests_per_connection: u32,
     /// Connections open at once on each listener, on all of its addresses together. Each may need two descriptors.
@@ -56,10 +67,23 @@ pub struct Limits {
     #[serde(with = "Whole::<1, 65_536>")]
     pub h2_resets: u32,
     /// HTTP/2 frames that ask for nothing (SETTINGS, PING, PRIORITY, WINDOW_UPDATE, RST_STREAM, unknown ones) that a
-    /// client may send on one connection. Each frame of a response allows four more, and ten seconds all of them
-    /// again. A client that sends more loses its connection.
+    /// client may send on one connection. Each frame of a response allows four more, and `h2_control_frames_refill`
+    /// all of them again. A client that sends more loses its connection.
     #[serde(with = "Whole::<100, 1_000_000>")]
     pub h2_control_frames: u32,
+    /// Time after which an HTTP/2 client may send all of `h2_control_frames` again; after half of it, half of them.
+    #[serde(with = "Text::<Duration>")]
+    pub h2_control_frames_refill: Duration,
+    /// How much of a request's body an HTTP/2 client may send before it is read (flow control of a stream). More makes
+    /// uploads over long distances faster, and costs memory where an upstream is slow.
+    #[serde(with = "Size::<{ 16 * KIB }, GIB>")]
+    pub h2_stream_window: u64,
+    /// The same for all requests on one HTTP/2 connection together.
+    #[serde(with = "Size::<{ 64 * KIB }, GIB>")]
+    pub h2_connection_window: u64,
+    /// How much of a response is kept on an HTTP/2 stream whose client does not read.
+    #[serde(with = "Size::<{ 16 * KIB }, GIB>")]
+    pub h2_send_buffer: u64,
     /// Time for all that comes before the first request: PROXY protocol header and TLS handshake together.
     #[serde(with = "Text::<Duration>")]
     pub handshake_timeout: Duration,
@@ -94,12 +118,19 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
+            linger_timeout: Duration::from_secs(2),
+            linger_bytes: 4 * MIB,
+            pipelined_bytes: 16 * KIB,
             requests_per_connection: 10_000,
             connections: 10_000,
             connections_per_address: 1000,
             h2_streams: 100,
             h2_resets: 128,
             h2_control_frames: 1000,
+            h2_control_frames_refill: Duration::from_secs(10),
+            h2_stream_window: MIB,
+            h2_connection_window: 4 * MIB,
+            h2_send_buffer: 64 * KIB,
             handshake_timeout: Duration::from_secs(10),
             handshakes: 2000,
             handshakes_per_address: 500,

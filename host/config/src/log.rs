@@ -1,6 +1,7 @@
 //! `[log]`: the proxy's log, on standard error, and the access log, on standard output.
 
 use crate::attribute::AttributeNames;
+use crate::whole::Whole;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,10 @@ pub struct Log {
     pub format: Format,
     /// Whether each request gets a line.
     pub access: bool,
+    /// Lines of each log that wait to be written. When whoever reads the log cannot keep up, further ones are lost, and
+    /// counted in `tidegate_log_lines_lost_total`: no request waits for a log.
+    #[serde(with = "Whole::<1, 16_777_216>")]
+    pub buffered_lines: u32,
     /// Attributes that are written into the lines of the access log, such as "jwt.sub"; at most 32.
     #[serde(with = "AttributeNames::<32>")]
     #[schemars(example = serde_json::json!(["jwt.sub"]))]
@@ -54,6 +59,7 @@ impl Default for Log {
             level: Level::Info,
             format: Format::Text,
             access: true,
+            buffered_lines: 65_536,
             access_attributes: Vec::new(),
         }
     }

@@ -76,6 +76,10 @@ pub(crate) enum Cut {
     WriteTimeout,
     /// No request came within `limits.idle_timeout`.
     Idle,
+    /// After the last answer the client went on for `limits.linger_timeout`, or for `limits.linger_bytes`.
+    Linger,
+    /// It had all of its `limits.requests_per_connection`.
+    RequestsPerConnection,
     /// No byte went through a tunnel within `limits.tunnel_idle_timeout`.
     TunnelIdle,
     /// More streams than `limits.h2_resets` were reset and not yet done with.
@@ -94,6 +98,8 @@ impl Cut {
             Cut::BodyTimeout => "body-timeout",
             Cut::WriteTimeout => "write-timeout",
             Cut::Idle => "idle",
+            Cut::Linger => "linger",
+            Cut::RequestsPerConnection => "requests-per-connection",
             Cut::TunnelIdle => "tunnel-idle",
             Cut::H2Resets => "h2-resets",
             Cut::H2Flood => "h2-flood",

@@ -7,8 +7,6 @@
 use crate::abuse::{Cut, Refusal};
 use std::time::{Duration, Instant};
 
-/// How long an idle client waits until it may send all control frames again.
-const REFILL: Duration = Duration::from_secs(10);
 /// So many more control frames each frame of a response allows. Clients answer data with WINDOW_UPDATE for the
 /// stream and for the connection, those that measure the bandwidth with PING, those that leave with
 /// RST_STREAM.
@@ -53,6 +51,8 @@ pub(crate) struct FrameScan {
 struct Budget {
     most: u32,
     left: u32,
+    /// How long an idle client waits until it may send all of them again.
+    refill: Duration,
     refilled: Instant,
 }
 
@@ -84,7 +84,7 @@ pub(crate) enum Said {
 
 impl FrameScan {
     /// A connection on which so many frames may ask for nothing.
-    pub(crate) fn new(control_frames: u32) -> FrameScan {
+    pub(crate) fn new(control_frames: u32, refill: Duration) -> FrameScan {
         FrameScan {
             read: Frames::after(PREFACE_BYTES),
             written: Frames::after(0),
@@ -92,6 +92,7 @@ impl FrameScan {
             budget: Budget {
                 most: control_frames,
                 left: control_frames,
+                refill,
                 refilled: Instant::now(),
             },
         }
@@ -140,7 +141,8 @@ impl FrameScan {
 impl Budget {
     fn take(&mut self) -> bool {
         if self.left == 0 {
-            let share = self.refilled.elapsed().as_secs_f64() / REFILL.as_secs_f64();
+            let refill = self.refill.max(Duration::from_millis(1));
+            let share = self.refilled.elapsed().as_secs_f64() / refill.as_secs_f64();
             self.left = (f64::from(self.most) * share.min(1.0)) as u32;
             self.refilled = Instant::now();
         }
@@ -286,6 +288,7 @@ mod tests {
         }
     }
 
+    const REFILL: Duration = Duration::from_secs(10);
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -296,7 +299,7 @@ mod tests {
     }
 
     fn said(bytes: &[u8], cut: usize) -> Vec<Said> {
-        let mut scan = FrameScan::new(1);
+        let mut scan = FrameScan::new(1, REFILL);
         let mut all = Vec::new();
         let (first, second) = bytes.split_at(cut);
         scan.written(first, |said| all.push(said));
@@ -318,9 +321,9 @@ mod tests {
         .concat();
         for cut in 0..bytes.len() {
             let (first, second) = bytes.split_at(cut);
-            let mut enough = FrameScan::new(3);
+            let mut enough = FrameScan::new(3, REFILL);
             assert!(enough.read(first).is_ok() && enough.read(second).is_ok());
-            let mut too_few = FrameScan::new(2);
+            let mut too_few = FrameScan::new(2, REFILL);
             let read = too_few.read(first).and_then(|()| too_few.read(second));
             assert_eq!(read, Err(Cut::H2Flood), "cut at {cut}");
         }
@@ -328,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_head_is_open_from_its_first_frame_to_the_end_of_its_last() {
-        let mut scan = FrameScan::new(3);
+        let mut scan = FrameScan::new(3, REFILL);
         let mut is_open = |bytes: &[u8]| {
             scan.read(bytes).unwrap();
             scan.is_within_head()
@@ -343,7 +346,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_pays_for_control_frames_but_their_answers_do_not() {
-        let mut scan = FrameScan::new(10);
+        let mut scan = FrameScan::new(10, REFILL);
         scan.read(PREFACE).unwrap();
         let ping = frame(6, &[0; 8]);
         for _ in 0..1000 {

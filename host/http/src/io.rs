@@ -23,7 +23,7 @@ use crate::takeable::Takeable;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use deadline::HeadDeadline;
-use linger::Linger;
+use linger::{Linger, Lingered};
 use message::{Unread, end_where_it_was_not_announced};
 use pingora::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -64,7 +64,7 @@ pub(crate) struct Io {
     since: SystemTime,
     /// When HTTP/2 was last read.
     heard: Instant,
-    idle_time: Duration,
+    bounds: Bounds,
     /// Once our side is closed.
     linger: Option<Linger>,
 }
@@ -103,10 +103,17 @@ pub(crate) struct Bounds {
     pub(crate) write_time: Duration,
     /// Time between requests.
     pub(crate) idle_time: Duration,
+    /// After the last response: how long, and for how many bytes, the client may go on sending.
+    pub(crate) linger_time: Duration,
+    pub(crate) linger_bytes: usize,
+    /// Of HTTP/1 requests that wait for the one before.
+    pub(crate) pipelined: usize,
     /// Of HTTP/1 heads.
     pub(crate) head: HeadLimits,
     /// Frames of HTTP/2 that ask for nothing.
     pub(crate) control_frames: u32,
+    /// Time after which all of them may come again.
+    pub(crate) control_frames_refill: Duration,
 }
 
 impl Io {
@@ -134,7 +141,7 @@ impl Io {
             socket: Arc::new(socket),
             since: SystemTime::now(),
             heard: bounds.begun,
-            idle_time: bounds.idle_time,
+            bounds: *bounds,
             linger: None,
         }
     }
@@ -149,7 +156,9 @@ impl Io {
     fn count_if_idle(&self) {
         let is_quiet = match self.protocol {
             Protocol::Http1 => self.deadline.is_between_requests(),
-            Protocol::Http2 => self.heard.elapsed() >= self.idle_time && !self.guard.has_streams(),
+            Protocol::Http2 => {
+                self.heard.elapsed() >= self.bounds.idle_time && !self.guard.has_streams()
+            }
         };
         if is_quiet && !self.stream.is_closed_by_peer() {
             self.guard.cut(Cut::Idle);
@@ -264,8 +273,11 @@ impl AsyncWrite for Io {
             ready!(this.stall.unless_late(shut, cx))?;
         }
         if this.protocol == Protocol::Http1 {
-            let linger = this.linger.get_or_insert_with(Linger::new);
-            ready!(linger.poll(&mut this.stream, cx));
+            let bounds = &this.bounds;
+            let linger = this.linger.get_or_insert_with(|| Linger::new(bounds));
+            if ready!(linger.poll(&mut this.stream, cx)) == Lingered::TooLong {
+                this.guard.cut(Cut::Linger);
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -30,12 +30,6 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// What an h2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Windows of an h2 connection: the default of 64 KiB makes uploads slow over distance.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// What is kept of an h2 response while its client does not read: the library's default of 400 KiB for each
-/// stream is much for one that opens a hundred.
-const SEND_BUFFER: usize = 64 * 1024;
 /// How often Pingora asks for a peer at most; an upstream's `attempts` decides.
 const ATTEMPTS_MAX: usize = 16;
 
@@ -201,9 +195,7 @@ where
         Arc::new(App {
             proxy: self.proxy.clone(),
             options: options(limits),
-            h2_streams: limits.h2_streams,
-            h2_resets: limits.h2_resets,
-            head_bytes: u32::try_from(limits.request.head.bytes).unwrap_or(u32::MAX),
+            h2_options: h2_options(limits),
             read_timeout: limits.read_timeout,
             connection: Arc::new(connection),
         })
@@ -267,7 +259,11 @@ fn bounds(limits: &Limits) -> Bounds {
         write_time: limits.write_timeout,
         idle_time: limits.idle_timeout,
         head: limits.request.head,
+        linger_time: limits.linger_timeout,
+        linger_bytes: limits.linger_bytes,
+        pipelined: limits.pipelined_bytes,
         control_frames: limits.h2_control_frames,
+        control_frames_refill: limits.h2_control_frames_refill,
     }
 }
 
@@ -294,9 +290,7 @@ struct App<P> {
     proxy: Arc<HttpProxy<P>>,
     connection: Arc<Connection>,
     options: HttpServerOptions,
-    h2_streams: u32,
-    h2_resets: usize,
-    head_bytes: u32,
+    h2_options: H2Options,
     read_timeout: Duration,
 }
 
@@ -336,22 +330,27 @@ where
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        let mut options = default_h2_options();
-        options
-            .max_concurrent_streams(self.h2_streams)
-            .max_header_list_size(self.head_bytes)
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buffer_size(SEND_BUFFER)
-            .max_pending_accept_reset_streams(self.h2_resets)
-            .max_local_error_reset_streams(Some(self.h2_resets))
-            .enable_connect_protocol();
-        Some(options)
+        Some(self.h2_options.clone())
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
     }
+}
+
+fn h2_options(limits: &Limits) -> H2Options {
+    let head_bytes = u32::try_from(limits.request.head.bytes).unwrap_or(u32::MAX);
+    let mut options = default_h2_options();
+    options
+        .max_concurrent_streams(limits.h2_streams)
+        .max_header_list_size(head_bytes)
+        .initial_window_size(limits.h2_stream_window)
+        .initial_connection_window_size(limits.h2_connection_window)
+        .max_send_buffer_size(limits.h2_send_buffer)
+        .max_pending_accept_reset_streams(limits.h2_resets)
+        .max_local_error_reset_streams(Some(limits.h2_resets))
+        .enable_connect_protocol();
+    options
 }
 
 fn options(limits: &Limits) -> HttpServerOptions {

@@ -92,11 +92,25 @@ pub struct Limits {
     pub read_timeout: Duration,
     /// Of one write to the client.
     pub write_timeout: Duration,
+    /// Of what a client sends after the last answer: how long, and how many bytes, it is read.
+    pub linger_timeout: Duration,
+    /// See `linger_timeout`.
+    pub linger_bytes: usize,
+    /// Of HTTP/1 requests that wait for the one before them.
+    pub pipelined_bytes: usize,
     /// Of one h2 connection: streams that were reset and are not yet done with.
     pub h2_resets: usize,
     /// Of one h2 connection: frames that ask for nothing, ahead of what the client is sent.
     pub h2_control_frames: u32,
-    /// On one connection.
+    /// After this time a client may send all of `h2_control_frames` again.
+    pub h2_control_frames_refill: Duration,
+    /// Flow control of h2: what a client may send unread on a stream.
+    pub h2_stream_window: u32,
+    /// And on a connection.
+    pub h2_connection_window: u32,
+    /// Bytes of a response that its client does not read, on a stream of h2.
+    pub h2_send_buffer: usize,
+    /// On one connection of HTTP/1.
     pub requests_per_connection: u32,
     /// Concurrent, on one h2 connection.
     pub h2_streams: u32,

@@ -22,10 +22,6 @@ use tidegate_listen::{
 };
 use tokio::sync::{oneshot, watch};
 
-/// Connections to the admin address.
-const CONNECTIONS: usize = 64;
-/// For a request head on the admin address.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The admin socket's mode: its owner alone.
 const MODE: u32 = 0o600;
 
@@ -36,28 +32,36 @@ pub struct Status {
     ready: AtomicBool,
     seen: Mutex<Option<Stamp>>,
     reloads: Option<IntCounterVec>,
+    refused: Option<IntCounterVec>,
 }
 
 impl Status {
     /// Of a proxy that is being started.
     pub fn new(parts: Arc<Parts>, config: Arc<Config>) -> Status {
-        let reloads = IntCounterVec::new(
-            Opts::new(
-                "tidegate_reloads_total",
-                "Reloads of the configuration, by result: `ok`, or `failed` where the old state stays.",
-            ),
-            &["result"],
-        );
-        let reloads = reloads.ok().inspect(|reloads| {
+        let counter = |name, help, label| {
+            let counter = IntCounterVec::new(Opts::new(name, help), &[label]);
             // Fails only if it were registered twice.
-            let _ = parts.registry.register(Box::new(reloads.clone()));
-        });
+            counter.ok().inspect(|counter| {
+                let _ = parts.registry.register(Box::new(counter.clone()));
+            })
+        };
+        let reloads = counter(
+            "tidegate_reloads_total",
+            "Reloads of the configuration, by result: `ok`, or `failed` where the old state stays.",
+            "result",
+        );
+        let refused = counter(
+            "tidegate_admin_connections_refused_total",
+            "Connections to the admin address that were closed, by reason: the limit of `[admin]` of this name.",
+            "reason",
+        );
         Status {
             seen: Mutex::new(Stamp::of(config.source.path())),
             parts,
             config: ArcSwap::new(config),
             ready: AtomicBool::new(false),
             reloads,
+            refused,
         }
     }
 
@@ -91,6 +95,12 @@ impl Status {
     pub fn count_reload(&self, result: &str) {
         if let Some(reloads) = &self.reloads {
             reloads.with_label_values(&[result]).inc();
+        }
+    }
+
+    fn refused(&self, reason: &str) {
+        if let Some(refused) = &self.refused {
+            refused.with_label_values(&[reason]).inc();
         }
     }
 
@@ -174,14 +184,21 @@ pub async fn start(
 }
 
 async fn serve(status: Arc<Status>, listener: Listener, stop: watch::Receiver<bool>) {
-    let caps = Caps::new(CONNECTIONS, CONNECTIONS);
-    accept(Arc::new(listener), stop, Handler { status, caps }).await;
+    let admin = &status.config().admin;
+    let connections = usize::try_from(admin.connections).unwrap_or(usize::MAX);
+    let handler = Handler {
+        caps: Caps::new(connections, connections),
+        header_timeout: admin.header_timeout,
+        status,
+    };
+    accept(Arc::new(listener), stop, handler).await;
 }
 
 /// Answers the connections of the admin address.
 struct Handler {
     status: Arc<Status>,
     caps: Caps,
+    header_timeout: Duration,
 }
 
 impl ConnectionHandler for Handler {
@@ -191,18 +208,22 @@ impl ConnectionHandler for Handler {
 
     fn serve(&self, connection: tidegate_listen::Connection) {
         let status = self.status.clone();
+        let header_timeout = self.header_timeout;
         tokio::spawn(async move {
-            let answer = service_fn(move |request| {
+            let answer = service_fn(|request| {
                 let answer = status.answer(&request);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
+                .header_read_timeout(header_timeout)
                 .serve_connection(TokioIo::new(connection.stream), answer)
                 .await;
             if let Err(error) = served {
                 tracing::debug!(%error, "admin connection");
+                if error.is_timeout() {
+                    status.refused("header-timeout");
+                }
             }
             drop(connection.slot);
         });
@@ -210,6 +231,7 @@ impl ConnectionHandler for Handler {
 
     fn refused(&self, refused: Refused) {
         tracing::warn!("admin connection refused: {refused}");
+        self.status.refused("connections");
     }
 }
 

@@ -247,6 +247,7 @@ impl App {
         inherited: Vec<Inherited>,
     ) -> anyhow::Result<App> {
         let parts = Arc::new(Parts::new(&config)?);
+        logs.register(&parts.registry)?;
         let config = Arc::new(config);
         let upstream_files = crate::reload::upstream_stamps(&config).await;
         let mut state = crate::reload::assemble(&parts, &config).await?;

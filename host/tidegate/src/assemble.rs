@@ -280,13 +280,25 @@ fn limits(limits: &config::Limits) -> Limits {
         idle_timeout: limits.idle_timeout,
         read_timeout: limits.read_timeout,
         write_timeout: limits.write_timeout,
+        linger_timeout: limits.linger_timeout,
+        linger_bytes: size(limits.linger_bytes),
+        pipelined_bytes: size(limits.pipelined_bytes),
         h2_resets: size(limits.h2_resets.into()),
         h2_control_frames: limits.h2_control_frames,
+        h2_control_frames_refill: limits.h2_control_frames_refill,
+        h2_stream_window: window(limits.h2_stream_window),
+        h2_connection_window: window(limits.h2_connection_window),
+        h2_send_buffer: size(limits.h2_send_buffer),
         requests_per_connection: limits.requests_per_connection,
         h2_streams: limits.h2_streams,
         tunnel_idle_timeout: limits.tunnel_idle_timeout,
         tunnel_close_timeout: limits.tunnel_close_timeout,
     }
+}
+
+/// Windows of HTTP/2 have 31 bits (RFC 9113 §6.9.1); the configuration takes at most 1 GiB.
+fn window(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(1 << 30)
 }
 
 fn request_limits(limits: &config::RouteLimits) -> RequestLimits {

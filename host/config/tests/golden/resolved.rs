@@ -19,6 +19,10 @@ fn every_key_is_understood() {
     assert_eq!(config.server.threads, 2);
     assert_eq!(config.limits.header_timeout, Duration::from_millis(1500));
     assert_eq!(config.limits.body_bytes, 0);
+    assert_eq!(config.limits.linger_bytes, 1 << 20);
+    assert_eq!(config.limits.h2_send_buffer, 32 << 10);
+    assert_eq!(config.log.buffered_lines, 1024);
+    assert_eq!(config.admin.connections, 8);
     assert_eq!(
         config.listeners[1].addresses[0].value,
         ListenAddress::Bind(Address::Unix("/run/tidegate.sock".into()))
@@ -394,7 +398,7 @@ fn plugins_get_json_and_point_back_into_the_file() {
         .error(rules.locate("rules.1.name"), "unknown rule")
         .to_string();
     assert!(
-        error.contains("full.toml:197:49: unknown rule\n"),
+        error.contains("full.toml:207:49: unknown rule\n"),
         "{error}"
     );
 }

@@ -34,6 +34,11 @@ impl HeadClock {
         self.answered.store(true, Ordering::Relaxed);
     }
 
+    /// Requests that were read.
+    pub(crate) fn requests(&self) -> u32 {
+        self.now().div_ceil(2)
+    }
+
     /// Whether no response is under way.
     pub(super) fn is_between_responses(&self) -> bool {
         self.now() & 1 == 0 || self.answered.load(Ordering::Relaxed)

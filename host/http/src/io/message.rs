@@ -14,8 +14,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// While so much waits, no more is read.
-const WAITING_BYTES: usize = 16 * 1024;
 /// Read at once while a message is served.
 const CHUNK: usize = 4 * 1024;
 
@@ -112,7 +110,7 @@ impl Io {
     /// Ready when the client is gone. One that has sent another request is not, though it has ended its side.
     fn poll_after_message(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut space = [MaybeUninit::uninit(); CHUNK];
-        while !self.unread.is_ended && self.unread.bytes.len() < WAITING_BYTES {
+        while !self.unread.is_ended && self.unread.bytes.len() < self.bounds.pipelined {
             let mut chunk = ReadBuf::uninit(&mut space);
             let read = Pin::new(&mut self.stream).poll_read(cx, &mut chunk);
             ready!(end_where_it_was_not_announced(read))?;

@@ -17,7 +17,10 @@ impl Scan {
     pub(super) fn new(protocol: Protocol, bounds: &Bounds) -> Scan {
         match protocol {
             Protocol::Http1 => Scan::Messages(HeadScan::new(&bounds.head)),
-            Protocol::Http2 => Scan::Frames(FrameScan::new(bounds.control_frames)),
+            Protocol::Http2 => Scan::Frames(FrameScan::new(
+                bounds.control_frames,
+                bounds.control_frames_refill,
+            )),
         }
     }
 }

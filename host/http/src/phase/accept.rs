@@ -14,10 +14,6 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long an unread request body is read on, to keep the connection.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Check and normalise.
 ///
@@ -59,7 +55,8 @@ fn set_deadlines(session: &mut Session, limits: &Limits) {
     }
     session.set_read_timeout(Some(limits.read_timeout));
     session.set_write_timeout(Some(limits.write_timeout));
-    session.set_total_drain_timeout(Some(DRAIN_TIMEOUT));
+    // Of a body that is not read when its response is whole: Pingora ends the connection instead, but says so nowhere.
+    session.set_total_drain_timeout(Some(limits.read_timeout));
 }
 
 /// Find out for whom the request is, and give it an id.

@@ -1,5 +1,6 @@
 //! The exchange is over: metrics, access log, and the plugins that want to know.
 
+use crate::abuse::Cut;
 use crate::access_log::{AccessLog, Entry};
 use crate::attribute_metrics::AttributeMetrics;
 use crate::context::Context;
@@ -24,6 +25,11 @@ pub async fn run(
     context.take_verdict();
     Interposed::remove(session, context);
     context.upstream.give_back();
+    if let Some(connection) = context.connection.as_ref().filter(|_| !session.is_http2())
+        && connection.clock.requests() >= context.state.limits.requests_per_connection
+    {
+        connection.guard.cut(Cut::RequestsPerConnection);
+    }
     let took = context.start.elapsed();
     let tunnel = context.tunnel.unwrap_or_default();
     // The response to a request that opened a tunnel ended with its head.
