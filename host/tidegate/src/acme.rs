@@ -38,17 +38,17 @@ impl tidegate_http::Challenges for Answers {
 struct Server(Arc<Tls>);
 
 impl Serve for Server {
-    fn put(&self, authority: &str, main: &Name, certificate: &Certificate) {
-        match of(certificate) {
-            Ok(served) => self
-                .0
-                .certificates
-                .issued(authority)
-                .put(main.as_str(), &served),
-            Err(error) => {
-                tracing::error!(issuer = authority, name = %main, %error, "the certificate cannot be served");
+    fn put(&self, authority: &str, certificates: &[(&Name, &Certificate)]) {
+        let mut served = Vec::with_capacity(certificates.len());
+        for (main, certificate) in certificates {
+            match of(certificate) {
+                Ok(certificate) => served.push((main.as_str(), certificate)),
+                Err(error) => {
+                    tracing::error!(issuer = authority, name = %main, %error, "the certificate cannot be served");
+                }
             }
         }
+        self.0.certificates.issued(authority).put(&served);
     }
 
     fn retain(&self, authority: &str, mains: &[Name]) {

@@ -1,6 +1,6 @@
 //! From settings to what is to be done: stores are opened, what they have is read, keys are made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use super::{Acme, Key, chain};
 use crate::authority::Authority;
 use crate::certificate::Certificate;
 use crate::issuer::Issuer;
-use crate::name::Names;
+use crate::name::{Name, Names};
 use crate::permission::Permission;
 use crate::renewal::{Loaded, Renewal};
 use crate::store::{Shelf, Store, StoreError};
@@ -168,13 +168,14 @@ impl Acme {
 
 /// The names of certificates that clients caused, of the store: they still count.
 fn on_demand_before(issuer: &Issuer, list: &[Names]) -> Result<Vec<Names>, String> {
+    let listed: BTreeSet<&Name> = list.iter().map(Names::main).collect();
     let mut found = Vec::new();
     let mains = issuer
         .shelf
         .certificates()
         .map_err(|error| error.to_string())?;
     for main in mains {
-        if list.iter().any(|names| *names.main() == main) {
+        if listed.contains(&main) {
             continue;
         }
         // What is damaged or was for other names is nothing that a client caused.
