@@ -280,6 +280,17 @@ fn secret(secrets: &Secrets, name: &str) -> Vec<u8> {
     secret.map_or_else(Vec::new, |secret| secret.expose().to_vec())
 }
 
+/// Whether an authority, its store or its DNS server has a key.
+pub fn uses_secrets(config: &Config) -> bool {
+    config.acme.values().any(|section| {
+        let signs = match &section.dns {
+            Some(config::DnsUpdate::Server(server)) => server.key.is_some(),
+            Some(config::DnsUpdate::Command(_)) | None => false,
+        };
+        signs || section.encryption.is_some() || section.external_account.is_some()
+    })
+}
+
 /// What the files of definitions look like.
 pub type Definitions = BTreeMap<PathBuf, Option<Stamp>>;
 

@@ -75,13 +75,18 @@ impl Acme {
 
     /// The one that runs, where nothing about it changed.
     fn issuer(&self, authority: Authority) -> Result<Arc<Issuer>, String> {
-        let same = self.running().issuers.get(&authority.name).cloned();
-        if let Some(same) = same.filter(|issuer| issuer.authority == authority) {
-            return Ok(same);
+        let before = self.running().issuers.get(&authority.name).cloned();
+        if let Some(same) = before.as_ref().filter(|of| of.authority == authority) {
+            return Ok(same.clone());
         }
         let store = self.store(&authority).map_err(|error| error.to_string())?;
         let shelf = Shelf::new(store, &authority.name, authority.store_key.clone())
             .map_err(|error| error.to_string())?;
+        if before.is_some_and(|before| has_another_key(&before.authority, &authority)) {
+            shelf.check().map_err(|error| {
+                format!("the key in `encryption` changed, and what it encrypted needs it as it was: {error}")
+            })?;
+        }
         let issuer = Issuer::new(authority, shelf).map_err(|error| error.to_string())?;
         Ok(Arc::new(issuer))
     }
@@ -164,6 +169,10 @@ impl Acme {
                 && !entry.task.is_finished()
         })
     }
+}
+
+fn has_another_key(before: &Authority, now: &Authority) -> bool {
+    before.store == now.store && before.store_key != now.store_key
 }
 
 /// The names of certificates that clients caused, of the store: they still count.
