@@ -75,6 +75,37 @@ env = "TSIG"
     assert!(!proxy.written().contains(Named::KEY));
 }
 
+/// Not at the next start, nor when it is its time to be read again.
+#[tokio::test]
+async fn a_key_that_changes_in_its_file_signs_the_next_update() {
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
+    let file = edge.folder.path().join("tsig");
+    std::fs::write(&file, "YW5vdGhlciBrZXksIHdoaWNoIGlzIHdyb25n").unwrap();
+    let keys = format!(
+        r#"challenge = "dns-01"
+dns = {{ server = "{}", zone = "{}", key_name = "{}", key = {{ secret = "tsig" }} }}
+certificates = [["*.example.org"]]
+[secret.tsig]
+file = "{}"
+refresh = "1d"
+"#,
+        edge.named.address(),
+        Named::ZONE,
+        Named::KEY_NAME,
+        file.display(),
+    );
+    let proxy = edge.proxy(&keys).await;
+    let failed = r#"tidegate_acme_orders_total{issuer="ca",result="dns"}"#;
+    until("an update that is refused", async || {
+        (proxy.metric(failed).await > 0.0).then_some(())
+    })
+    .await;
+    std::fs::write(&file, Named::KEY).unwrap();
+    edge.is_trusted("anything.example.org").await;
+}
+
 #[tokio::test]
 async fn renewal_goes_on_while_nonces_are_bad() {
     let Some(edge) = Edge::with(|s| s.with("PEBBLE_WFE_NONCEREJECT", "20")).await else {

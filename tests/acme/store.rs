@@ -4,17 +4,20 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::Edge;
-use crate::harness::{Proxy, tidegate, until};
+use crate::harness::{Line, Proxy, tidegate, until};
 
 const NAMES: &str = "certificates = [[\"a.example.org\"]]";
 
 fn encrypted(edge: &Edge, key: &str) -> String {
-    // A file of its own: what a file has is not read anew by every reload.
-    let file = edge.folder.path().join(format!("key-{}", key.len()));
-    fs::write(&file, key).unwrap();
+    fs::write(key_file(edge), key).unwrap();
+    let file = key_file(edge);
     let file = file.display();
     let keys = format!("{NAMES}\nencryption = {{ secret = \"store\" }}");
     edge.configuration(&format!("{keys}\n[secret.store]\nfile = \"{file}\"\n"))
+}
+
+fn key_file(edge: &Edge) -> PathBuf {
+    edge.folder.path().join("key")
 }
 
 fn kept(edge: &Edge, name: &str) -> PathBuf {
@@ -157,6 +160,37 @@ async fn a_store_of_another_key_stops_a_start_a_reload_and_a_check() {
         "{}",
         without.stderr
     );
+}
+
+/// What is encrypted cannot be read with another key, so the old one stays, and that is said.
+#[tokio::test]
+async fn a_key_that_changes_in_its_file_is_not_taken_over_while_files_need_the_old_one() {
+    const KEY: &str = "0123456789abcdef";
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
+    let proxy = Proxy::start(&encrypted(&edge, KEY)).await;
+    let good = edge.is_trusted("a.example.org").await;
+    is_kept(&edge).await;
+    fs::write(key_file(&edge), "another key, which is long enough").unwrap();
+    let said = "the keys of authorities are not taken over";
+    let line = proxy.log_line(said, |line| line.text.contains(said)).await;
+    let error = line.field("error").unwrap();
+    assert!(error.contains("the key in `encryption` changed"), "{error}");
+    assert!(
+        error.contains(&edge.store().display().to_string()),
+        "{error}"
+    );
+    proxy.signal("-HUP");
+    let refused = |line: &Line| line.says("reload failed") && line.text.contains("`encryption`");
+    proxy.log_line("a reload that is refused", refused).await;
+    let root = edge.root();
+    assert_eq!(edge.seen("a.example.org", &root).await, Some(good.clone()));
+
+    fs::write(key_file(&edge), KEY).unwrap();
+    proxy.signal("-HUP");
+    proxy.has_logged("reloaded", 1).await;
+    assert_eq!(edge.seen("a.example.org", &root).await, Some(good));
 }
 
 #[tokio::test]

@@ -345,7 +345,7 @@ async fn the_password_of_redis_can_be_rotated() {
     };
     redis.restart_with_password("first").await;
     let config = shared(&redis)
-        + "password = { secret = \"redis\" }\n[secret.redis]\nfile = \"password\"\nrefresh = \"1s\"\n";
+        + "password = { secret = \"redis\" }\n[secret.redis]\nfile = \"password\"\nrefresh = \"1d\"\n";
     let folder = folder(&[("store.wasm", guest("store"))]);
     let password = folder.path().join("password");
     std::fs::write(&password, "first").unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Proxy, tidegate, until};
+use crate::harness::{Line, Proxy, tidegate, until};
 
 use super::calls::{call, is, refused};
 use super::support::{echo_route, folder, guest};
@@ -63,8 +63,12 @@ fn write(folder: &Path, name: &str, value: &str) {
 }
 
 async fn start() -> Proxy {
+    start_with(|config| config).await
+}
+
+async fn start_with(change: impl FnOnce(String) -> String) -> Proxy {
     let folder = secrets();
-    let config = config(folder.path());
+    let config = change(config(folder.path()));
     Proxy::start_with_environment(folder, &config, &[("A_TOKEN", ENV)]).await
 }
 
@@ -108,13 +112,47 @@ async fn a_rotated_secret_is_seen_without_a_restart() {
     }
 }
 
+/// `refresh` is for what nobody notices: files are watched, and a reload reads all again.
+#[tokio::test]
+async fn a_file_that_changes_and_a_reload_do_not_wait_for_refresh() {
+    let proxy = start_with(|config| config.replace("\"1s\"", "\"1d\"")).await;
+    let becomes = async |name: &str, value: &str| {
+        until("the new value", async || {
+            (reveal(&proxy, name).await == is(value)).then_some(())
+        })
+        .await;
+    };
+    write(proxy.folder(), "command", "hunter3");
+    write(proxy.folder(), "file", "hunter3");
+    becomes("file", "hunter3").await;
+    // Nobody knows on what a command depends.
+    assert_eq!(reveal(&proxy, "command").await, is(COMMAND));
+    proxy.signal("-HUP");
+    proxy.has_logged("reloaded", 1).await;
+    assert_eq!(reveal(&proxy, "command").await, is("hunter3"));
+
+    write(proxy.folder(), "command", "hunter4");
+    // In the place of a file that is watched, by a name that leads elsewhere.
+    std::os::unix::fs::symlink("command", proxy.folder().join(".link")).unwrap();
+    std::fs::rename(proxy.folder().join(".link"), proxy.folder().join("file")).unwrap();
+    becomes("file", "hunter4").await;
+    // The file is written in place, and emptied first.
+    std::fs::write(proxy.folder().join("command"), "hunter5").unwrap();
+    becomes("file", "hunter5").await;
+    assert_eq!(reveal(&proxy, "command").await, is("hunter3"));
+    let config = config(proxy.folder()).replace("\"1s\"", "\"1d\"");
+    proxy.reload(&format!("{config}\n# changed\n")).await;
+    assert_eq!(reveal(&proxy, "command").await, is("hunter5"));
+}
+
 #[tokio::test]
 async fn a_secret_that_cannot_be_read_again_keeps_its_value() {
     let proxy = start().await;
     std::fs::remove_file(proxy.folder().join("file")).unwrap();
     let message = "the secret keeps its last value";
-    let line = proxy.log_line(message, |line| line.says(message)).await;
-    assert_eq!(line.field("secret").as_deref(), Some("file"));
+    let of_it = |line: &Line| line.field("secret").as_deref() == Some("file");
+    let fits = |line: &Line| line.says(message) && of_it(line);
+    proxy.log_line(message, fits).await;
     assert_eq!(reveal(&proxy, "file").await, is(FILE));
     write(proxy.folder(), "file", "hunter3");
     until("the new value", async || {

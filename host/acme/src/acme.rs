@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::certificate::Certificate;
 use crate::challenge::Tokens;
 use crate::claim::Claims;
 use crate::issuer::Issuer;
@@ -81,12 +82,16 @@ impl Acme {
         for name in self.running().issuers.keys().chain(prepared.issuers.keys()) {
             mains.insert(name.clone(), Vec::new());
         }
+        let mut loaded: BTreeMap<&str, Vec<(&Name, &Certificate)>> = BTreeMap::new();
         for ((authority, main), wanted) in &prepared.certificates {
             let of_authority = mains.entry(authority.clone()).or_default();
             of_authority.push(main.clone());
-            if let Wanted::Loaded(loaded) = wanted {
-                loaded.serve();
+            if let Wanted::Loaded(one) = wanted {
+                loaded.entry(authority).or_default().extend(one.to_serve());
             }
+        }
+        for (authority, certificates) in loaded {
+            self.0.answering.serve.put(authority, &certificates);
         }
         self.replace(prepared);
         for (authority, mains) in mains {

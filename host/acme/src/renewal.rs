@@ -11,7 +11,7 @@ use crate::blocking::off_thread;
 use crate::certificate::{Certificate, CertificateError};
 use crate::issuer::Issuer;
 use crate::metrics::{CertificateMetrics, Metrics};
-use crate::name::Names;
+use crate::name::{Name, Names};
 use crate::order::Answering;
 use crate::permission::Permission;
 use crate::schedule::History;
@@ -58,18 +58,18 @@ impl Loaded {
         Ok(Loaded { renewal, stand_in })
     }
 
-    /// Serves what there is: the certificate of the store, else one that nobody vouches for.
-    pub(crate) fn serve(&self) {
-        self.renewal.serve();
+    /// What is to be served: the certificate of the store, else one that nobody vouches for, with a warning.
+    pub(crate) fn to_serve(&self) -> Option<(&Name, &Certificate)> {
+        let main = self.renewal.names.main();
         let Some(stand_in) = &self.stand_in else {
-            return;
+            return self.renewal.certificate.as_ref().map(|of| (main, of));
         };
         tracing::warn!(
             issuer = &*self.renewal.primary().authority.name,
             names = %self.renewal.names,
             "NO CERTIFICATE YET: serving one that we signed ourselves, which clients refuse, until the first arrives"
         );
-        self.renewal.put(stand_in);
+        Some((main, stand_in))
     }
 }
 
@@ -127,7 +127,7 @@ impl Renewal {
     fn put(&self, certificate: &Certificate) {
         let authority = &self.primary().authority.name;
         let main = self.names.main();
-        self.answering.serve.put(authority, main, certificate);
+        self.answering.serve.put(authority, &[(main, certificate)]);
     }
 
     /// Reads again what the store has.

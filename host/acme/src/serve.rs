@@ -6,8 +6,9 @@ use crate::name::Name;
 /// Takes certificates over, to serve them to clients. Its functions are quick: they are called between
 /// the steps of an order.
 pub trait Serve: Send + Sync + 'static {
-    /// Serve this certificate of the authority in the place of the one of this main name before.
-    fn put(&self, authority: &str, main: &Name, certificate: &Certificate);
+    /// Serve these certificates of the authority, each in the place of the one of its main name before. Those that come
+    /// together are given together: there can be thousands.
+    fn put(&self, authority: &str, certificates: &[(&Name, &Certificate)]);
 
     /// Serve no other certificates of the authority than those of these main names.
     fn retain(&self, authority: &str, mains: &[Name]);

@@ -60,7 +60,7 @@ pub(crate) struct RawSecret {
     /// them; one newline at the end is cut off.
     #[schemars(example = serde_json::json!(["vault", "read", "-field=token", "secret/app"]))]
     command: Option<Located<Vec<String>>>,
-    /// How often it is read again (not with `env`).
+    /// How often it is read again (not with `env`), also where no file changed and nobody reloads.
     #[schemars(extend("default" = "1m"))]
     refresh: Option<Located<Text<Duration>>>,
     /// The most time that `command` may take. Without it, "5s".

@@ -38,17 +38,17 @@ impl tidegate_http::Challenges for Answers {
 struct Server(Arc<Tls>);
 
 impl Serve for Server {
-    fn put(&self, authority: &str, main: &Name, certificate: &Certificate) {
-        match of(certificate) {
-            Ok(served) => self
-                .0
-                .certificates
-                .issued(authority)
-                .put(main.as_str(), &served),
-            Err(error) => {
-                tracing::error!(issuer = authority, name = %main, %error, "the certificate cannot be served");
+    fn put(&self, authority: &str, certificates: &[(&Name, &Certificate)]) {
+        let mut served = Vec::with_capacity(certificates.len());
+        for (main, certificate) in certificates {
+            match of(certificate) {
+                Ok(certificate) => served.push((main.as_str(), certificate)),
+                Err(error) => {
+                    tracing::error!(issuer = authority, name = %main, %error, "the certificate cannot be served");
+                }
             }
         }
+        self.0.certificates.issued(authority).put(&served);
     }
 
     fn retain(&self, authority: &str, mains: &[Name]) {
@@ -278,6 +278,17 @@ fn of_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
 fn secret(secrets: &Secrets, name: &str) -> Vec<u8> {
     let secret = secrets.get(name);
     secret.map_or_else(Vec::new, |secret| secret.expose().to_vec())
+}
+
+/// Whether an authority, its store or its DNS server has a key.
+pub fn uses_secrets(config: &Config) -> bool {
+    config.acme.values().any(|section| {
+        let signs = match &section.dns {
+            Some(config::DnsUpdate::Server(server)) => server.key.is_some(),
+            Some(config::DnsUpdate::Command(_)) | None => false,
+        };
+        signs || section.encryption.is_some() || section.external_account.is_some()
+    })
 }
 
 /// What the files of definitions look like.

@@ -172,6 +172,10 @@ pub struct App {
     pub(crate) definitions: Definitions,
     /// What the files of TLS to upstreams looked like before they were last read.
     pub(crate) upstream_files: Vec<Option<Stamp>>,
+    /// What the files of secrets looked like before they were last read.
+    pub(crate) secret_files: Vec<Option<Stamp>>,
+    /// How often secrets had changed when authorities were last made with them.
+    pub(crate) secret_changes: u64,
     pub(crate) server: Arc<Server<Phases>>,
     stop: watch::Sender<bool>,
     admin_stop: watch::Sender<bool>,
@@ -250,6 +254,7 @@ impl App {
         logs.register(&parts.registry)?;
         let config = Arc::new(config);
         let upstream_files = crate::reload::upstream_stamps(&config).await;
+        let secret_files = crate::reload::secret_stamps(&config).await;
         let mut state = crate::reload::assemble(&parts, &config).await?;
         let certificates = acme::prepare(&parts, &config).await?;
         let connections = TaskTracker::new();
@@ -297,6 +302,9 @@ impl App {
             stale: false,
             definitions: acme::definitions(&config).await,
             upstream_files,
+            secret_files,
+            // Nobody keeps them fresh yet.
+            secret_changes: 0,
             server,
             stop,
             admin_stop,

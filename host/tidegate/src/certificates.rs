@@ -98,15 +98,12 @@ impl Store {
         if let Some(served) = lock(&self.read).places.iter().find_map(served) {
             return Ok(served);
         }
-        let certificates = Arc::new(Certificates::new());
         let (mut watched, mut errors) = (Vec::new(), Vec::new());
         for (files, written) in files.iter().zip(written) {
             let stamps = files.stamps();
             match files.load() {
                 Ok(certificate) => {
-                    let value = self.with_ocsp(certificate, files);
-                    certificates.put(&files.source(), &value);
-                    watched.push(Watched::new(value, stamps));
+                    watched.push(Watched::new(self.with_ocsp(certificate, files), stamps));
                 }
                 Err(problem) => errors.push(config.error(written.span, problem)),
             }
@@ -115,6 +112,10 @@ impl Store {
             return Err(errors);
         }
         self.forget_what_nobody_serves();
+        let certificates = Arc::new(Certificates::new());
+        let read = files.iter().zip(&watched);
+        let read = read.map(|(files, watched)| (files.source(), watched.value.clone()));
+        certificates.put(&read.collect::<Vec<_>>());
         lock(&self.read).places.push(Place {
             files,
             served: Arc::downgrade(&certificates),
@@ -177,8 +178,14 @@ impl Store {
             let Some(served) = place.served.upgrade() else {
                 continue;
             };
+            let mut new = Vec::new();
             for (files, watched) in place.files.iter().zip(&mut place.certificates) {
-                self.refresh_certificate(files, watched, &served);
+                if self.refresh_certificate(files, watched) {
+                    new.push((files.source(), watched.value.clone()));
+                }
+            }
+            if !new.is_empty() {
+                served.put(&new);
             }
         }
         let mut changed = false;
@@ -206,17 +213,13 @@ impl Store {
         lock(&self.served).places.retain(is_served);
     }
 
-    fn refresh_certificate(
-        &self,
-        files: &Files,
-        watched: &mut Watched<Certificate>,
-        served: &Certificates,
-    ) {
+    /// Whether there is another one to be served.
+    fn refresh_certificate(&self, files: &Files, watched: &mut Watched<Certificate>) -> bool {
         match watched.look(|| files.stamps(), || files.load()) {
             Look::Same => {
                 let until = watched.value.ocsp_until();
                 if until.is_none_or(|until| until >= SystemTime::now()) {
-                    return;
+                    return false;
                 }
                 tracing::warn!(cert = %files.cert.display(), "the OCSP response is too old and is not sent any more; get a new one");
                 self.count("ocsp", false);
@@ -232,10 +235,10 @@ impl Store {
             Look::Wrong(problem) => {
                 self.count("certificate", false);
                 tracing::error!(cert = %files.cert.display(), error = problem, "the certificate cannot be replaced, the old one stays until its files are right");
-                return;
+                return false;
             }
         }
-        served.put(&files.source(), &watched.value);
+        true
     }
 
     /// With the response, if it is good.

@@ -3,7 +3,7 @@
 
 use crate::certificates::FILE_MAX;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tidegate_capability::crypto::{Jwks, JwksSettings, PasswordSettings, Passwords};
 use tidegate_capability::http::{self, Grant, Transport};
@@ -33,6 +33,9 @@ pub struct Grants {
 #[derive(Default)]
 struct Kept {
     secrets: Option<KeptSecrets>,
+    /// Those of before too, for as long as anybody has them: of a configuration that was refused since, the one that
+    /// runs still has its own.
+    all_secrets: Vec<Weak<Secrets>>,
     connections: HashMap<String, (config::Redis, Arc<Secrets>, Connection)>,
     granted: HashMap<String, (Wanted, Arc<Capabilities>)>,
 }
@@ -128,12 +131,36 @@ impl Grants {
             Errors::from(config.error(span, error.to_string()))
         })?;
         let secrets = Arc::new(loaded);
-        self.lock().secrets = Some(KeptSecrets {
+        let mut kept = self.lock();
+        kept.all_secrets.retain(|known| known.strong_count() > 0);
+        kept.all_secrets.push(Arc::downgrade(&secrets));
+        kept.secrets = Some(KeptSecrets {
             settings,
             secrets: secrets.clone(),
             refreshed: false,
         });
         Ok(secrets)
+    }
+
+    /// Read the secrets again that come from files, or all but those of the environment. One that cannot be read keeps
+    /// its last value.
+    pub(crate) async fn read_secrets_again(&self, commands: bool) {
+        let all: Vec<_> = {
+            let kept = self.lock();
+            kept.all_secrets.iter().filter_map(Weak::upgrade).collect()
+        };
+        for secrets in all {
+            let wanted = |source: &Source| commands || matches!(source, Source::File(_));
+            secrets.read_again(wanted).await;
+        }
+    }
+
+    /// How often a value of the present secrets has changed.
+    pub(crate) fn secret_changes(&self) -> u64 {
+        let kept = self.lock();
+        kept.secrets
+            .as_ref()
+            .map_or(0, |kept| kept.secrets.changes())
     }
 
     fn connection(

@@ -2,7 +2,7 @@
 
 mod files;
 
-pub(crate) use self::files::upstream_stamps;
+pub(crate) use self::files::{secret_stamps, upstream_stamps};
 
 use crate::acme;
 use crate::app::{App, Parts};
@@ -87,6 +87,7 @@ impl App {
         }
         folders.extend(crate::tls::folders(config));
         folders.extend(acme::folders(config));
+        folders.extend(files::secrets(config).filter_map(folder));
         folders.extend(
             upstreams::files(config)
                 .iter()
@@ -104,6 +105,7 @@ impl App {
         } else {
             self.reload_again().await;
         }
+        self.reload_secrets().await;
         self.reload_certificates().await;
         self.reload_upstreams().await;
         self.reload_definitions().await;
@@ -114,6 +116,7 @@ impl App {
         notify::reloading();
         let stamp = self.settled_stamp().await;
         self.status.saw(stamp);
+        self.parts.grants.read_secrets_again(true).await;
         let reloaded = self.try_reload().await;
         self.refused = None;
         match reloaded {
@@ -167,7 +170,9 @@ impl App {
         let config = blocking(move || Config::load(&path, environment)).await??;
         let config = Arc::new(config);
         let upstream_files = upstream_stamps(&config).await;
+        let secret_files = secret_stamps(&config).await;
         let mut state = assemble(&self.parts, &config).await?;
+        let secret_changes = self.parts.grants.secret_changes();
         let definitions = acme::definitions(&config).await;
         let certificates = acme::prepare(&self.parts, &config).await?;
         let bound = self.listeners.bind(&config)?;
@@ -180,6 +185,8 @@ impl App {
         self.parts.acme.commit(certificates);
         self.definitions = definitions;
         self.upstream_files = upstream_files;
+        self.secret_files = secret_files;
+        self.secret_changes = secret_changes;
         self.parts.library.reconsider();
         let state = Arc::new(state);
         let before = self.state.swap(state.clone());

@@ -1,6 +1,6 @@
 //! From settings to what is to be done: stores are opened, what they have is read, keys are made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use super::{Acme, Key, chain};
 use crate::authority::Authority;
 use crate::certificate::Certificate;
 use crate::issuer::Issuer;
-use crate::name::Names;
+use crate::name::{Name, Names};
 use crate::permission::Permission;
 use crate::renewal::{Loaded, Renewal};
 use crate::store::{Shelf, Store, StoreError};
@@ -75,13 +75,18 @@ impl Acme {
 
     /// The one that runs, where nothing about it changed.
     fn issuer(&self, authority: Authority) -> Result<Arc<Issuer>, String> {
-        let same = self.running().issuers.get(&authority.name).cloned();
-        if let Some(same) = same.filter(|issuer| issuer.authority == authority) {
-            return Ok(same);
+        let before = self.running().issuers.get(&authority.name).cloned();
+        if let Some(same) = before.as_ref().filter(|of| of.authority == authority) {
+            return Ok(same.clone());
         }
         let store = self.store(&authority).map_err(|error| error.to_string())?;
         let shelf = Shelf::new(store, &authority.name, authority.store_key.clone())
             .map_err(|error| error.to_string())?;
+        if before.is_some_and(|before| has_another_key(&before.authority, &authority)) {
+            shelf.check().map_err(|error| {
+                format!("the key in `encryption` changed, and what it encrypted needs it as it was: {error}")
+            })?;
+        }
         let issuer = Issuer::new(authority, shelf).map_err(|error| error.to_string())?;
         Ok(Arc::new(issuer))
     }
@@ -166,15 +171,20 @@ impl Acme {
     }
 }
 
+fn has_another_key(before: &Authority, now: &Authority) -> bool {
+    before.store == now.store && before.store_key != now.store_key
+}
+
 /// The names of certificates that clients caused, of the store: they still count.
 fn on_demand_before(issuer: &Issuer, list: &[Names]) -> Result<Vec<Names>, String> {
+    let listed: BTreeSet<&Name> = list.iter().map(Names::main).collect();
     let mut found = Vec::new();
     let mains = issuer
         .shelf
         .certificates()
         .map_err(|error| error.to_string())?;
     for main in mains {
-        if list.iter().any(|names| *names.main() == main) {
+        if listed.contains(&main) {
             continue;
         }
         // What is damaged or was for other names is nothing that a client caused.

@@ -50,7 +50,7 @@ impl Shelf {
     ///
     /// # Errors
     /// What cannot be read.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
         for name in self.files()? {
             let certificate = name.strip_suffix(".pem").and_then(of_stem).is_some();
             if certificate || (name.starts_with(ACCOUNT) && name.ends_with(".json")) {

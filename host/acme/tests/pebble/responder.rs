@@ -42,16 +42,18 @@ impl Served {
 }
 
 impl Serve for Served {
-    fn put(&self, authority: &str, main: &Name, certificate: &Certificate) {
-        let mut names: Vec<String> = certificate.names().map(str::to_owned).collect();
-        names.sort();
-        let one = One {
-            names,
-            leaf: certificate.chain()[0].to_vec(),
-            chain: certificate.chain().len(),
-        };
-        let key = (authority.to_owned(), main.as_str().to_owned());
-        self.0.lock().unwrap().insert(key, one);
+    fn put(&self, authority: &str, certificates: &[(&Name, &Certificate)]) {
+        for (main, certificate) in certificates {
+            let mut names: Vec<String> = certificate.names().map(str::to_owned).collect();
+            names.sort();
+            let one = One {
+                names,
+                leaf: certificate.chain()[0].to_vec(),
+                chain: certificate.chain().len(),
+            };
+            let key = (authority.to_owned(), main.as_str().to_owned());
+            self.0.lock().unwrap().insert(key, one);
+        }
     }
 
     fn retain(&self, authority: &str, mains: &[Name]) {

@@ -1,6 +1,7 @@
 //! The secrets of a configuration, each under its name.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -32,12 +33,23 @@ pub struct LoadError {
 #[derive(Debug)]
 pub struct Secrets {
     by_name: BTreeMap<String, Entry>,
+    /// How often a value changed.
+    changes: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Entry {
     settings: Settings,
-    value: ArcSwap<Secret>,
+    value: ArcSwap<Value>,
+    /// How often reading it was begun.
+    readings: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Value {
+    secret: Arc<Secret>,
+    /// Which reading gave it. A command that began before another may end after it, with an older value.
+    reading: u64,
 }
 
 impl Secrets {
@@ -57,30 +69,59 @@ impl Secrets {
         let mut read = reading.join_all().await;
         read.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
         let entries = read.into_iter().map(|(name, settings, value)| match value {
-            Ok(value) => {
-                let value = ArcSwap::from_pointee(value);
-                Ok((name, Entry { settings, value }))
-            }
+            Ok(value) => Ok((name, Entry::new(settings, value))),
             Err(reason) => Err(LoadError { name, reason }),
         });
         Ok(Secrets {
             by_name: entries.collect::<Result<_, _>>()?,
+            changes: AtomicU64::default(),
         })
     }
 
     /// The present value of a secret.
     pub fn get(&self, name: &str) -> Option<Arc<Secret>> {
-        Some(self.by_name.get(name)?.value.load_full())
+        Some(self.by_name.get(name)?.value.load().secret.clone())
+    }
+
+    /// How often a value has changed: for those who work with a copy.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Reads those again now whose source is `wanted`, at the same time. What cannot be read keeps its last value.
+    pub async fn read_again(self: &Arc<Self>, wanted: impl Fn(&Source) -> bool) {
+        let mut reading = JoinSet::new();
+        for (name, entry) in &self.by_name {
+            if !entry.is_fixed() && wanted(&entry.settings.source) {
+                let (secrets, name) = (self.clone(), name.clone());
+                reading.spawn(async move { secrets.read_one_again(&name).await });
+            }
+        }
+        reading.join_all().await;
+    }
+
+    async fn read_one_again(&self, name: &str) {
+        let Some(entry) = self.by_name.get(name) else {
+            return;
+        };
+        match entry.read().await {
+            Ok(false) => {}
+            Ok(true) => {
+                self.changes.fetch_add(1, Ordering::Release);
+                tracing::info!(secret = name, "secret changed");
+            }
+            Err(reason) => {
+                tracing::warn!(secret = name, "the secret keeps its last value: {reason}");
+            }
+        }
     }
 
     /// Reads each secret again and again, until this future or the last reference to the secrets is
     /// dropped. What cannot be read keeps its last value.
     pub fn refresh(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
         let secrets = Arc::downgrade(self);
-        // The environment of a process does not change.
         let changing = self.by_name.iter().filter_map(|(name, entry)| {
-            let fixed = matches!(entry.settings.source, Source::Environment(_));
-            (!fixed).then(|| (name.clone(), entry.settings.refresh))
+            (!entry.is_fixed()).then(|| (name.clone(), entry.settings.refresh))
         });
         let changing: Vec<_> = changing.collect();
         async move {
@@ -100,19 +141,35 @@ async fn refresh(secrets: Weak<Secrets>, name: String, every: Duration) {
         let Some(secrets) = secrets.upgrade() else {
             return;
         };
-        let Some(entry) = secrets.by_name.get(&name) else {
-            return;
-        };
-        match entry.settings.source.read().await {
-            Ok(value) if value.expose() == entry.value.load().expose() => {}
-            Ok(value) => {
-                entry.value.store(Arc::new(value));
-                tracing::info!(secret = name, "secret changed");
-            }
-            Err(reason) => {
-                tracing::warn!(secret = name, "the secret keeps its last value: {reason}");
-            }
+        secrets.read_one_again(&name).await;
+    }
+}
+
+impl Entry {
+    fn new(settings: Settings, secret: Secret) -> Entry {
+        let secret = Arc::new(secret);
+        Entry {
+            settings,
+            value: ArcSwap::from_pointee(Value { secret, reading: 0 }),
+            readings: AtomicU64::new(0),
         }
+    }
+
+    /// The environment of a process does not change.
+    fn is_fixed(&self) -> bool {
+        matches!(self.settings.source, Source::Environment(_))
+    }
+
+    /// Whether there is another value now.
+    async fn read(&self) -> Result<bool, SourceError> {
+        let reading = self.readings.fetch_add(1, Ordering::AcqRel) + 1;
+        let secret = Arc::new(self.settings.source.read().await?);
+        let new = Arc::new(Value { secret, reading });
+        let before = self.value.rcu(|present| match present.reading < reading {
+            true => new.clone(),
+            false => present.clone(),
+        });
+        Ok(before.reading < reading && before.secret.expose() != new.secret.expose())
     }
 }
 
@@ -178,6 +235,78 @@ mod tests {
         drop(secrets);
         let ended = tokio::time::timeout(20 * SECOND, task).await;
         ended.expect("the task outlives the secrets").unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_is_read_again_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "first").unwrap();
+        let command = Settings {
+            source: Source::Command {
+                argv: ["cat".to_owned(), path.display().to_string()].into(),
+                timeout: 20 * SECOND,
+            },
+            refresh: 3600 * SECOND,
+        };
+        let sections = [("command", command), ("file", from_file(&path))];
+        let secrets = Arc::new(load(&sections).await.unwrap());
+        let values = || ["command", "file"].map(|name| secrets.get(name).unwrap());
+        let shown = || values().map(|value| String::from_utf8_lossy(value.expose()).into_owned());
+
+        std::fs::write(&path, "second").unwrap();
+        let files = |source: &Source| matches!(source, Source::File(_));
+        secrets.read_again(files).await;
+        assert_eq!(shown(), ["first", "second"]);
+        assert_eq!(secrets.changes(), 1);
+        secrets.read_again(|_| true).await;
+        assert_eq!(shown(), ["second", "second"]);
+        assert_eq!(secrets.changes(), 2);
+
+        std::fs::remove_file(&path).unwrap();
+        secrets.read_again(|_| true).await;
+        assert_eq!(shown(), ["second", "second"]);
+        assert_eq!(secrets.changes(), 2);
+    }
+
+    /// Two readings at one time can end in the other order.
+    #[tokio::test]
+    async fn an_older_reading_does_not_replace_a_newer_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, value) in [("secret", "first"), ("go", "")] {
+            std::fs::write(at(name), value).unwrap();
+        }
+        // It has read its value, and writes it when it may.
+        let script = "v=$(cat secret); until test -e go; do : >waits; sleep 0.01; done; echo $v";
+        let script = format!("cd {}; {script}", folder.path().display());
+        let settings = Settings {
+            source: Source::Command {
+                argv: ["sh", "-c", &script].map(str::to_owned).into(),
+                timeout: 20 * SECOND,
+            },
+            refresh: SECOND,
+        };
+        let secrets = Arc::new(load(&[("key", settings)]).await.unwrap());
+        std::fs::remove_file(at("go")).unwrap();
+        let older = secrets.clone();
+        let older = tokio::spawn(async move { older.read_again(|_| true).await });
+        let give_up = tokio::time::Instant::now() + 20 * SECOND;
+        while !at("waits").exists() {
+            assert!(tokio::time::Instant::now() < give_up, "it does not run");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let entry = secrets.by_name.get("key").unwrap();
+        let newer = entry.readings.fetch_add(1, Ordering::AcqRel) + 1;
+        let secret = Arc::new(Secret::new(b"second"));
+        let newer = Value {
+            secret,
+            reading: newer,
+        };
+        entry.value.store(Arc::new(newer));
+        std::fs::write(at("go"), "").unwrap();
+        older.await.unwrap();
+        assert_eq!(secrets.get("key").unwrap().expose(), b"second");
     }
 
     #[tokio::test]

@@ -39,20 +39,35 @@ impl Certificates {
         Certificates::default()
     }
 
-    /// Serve this certificate in the place of the one that `source` (a file, a main name) had before.
-    pub fn put(&self, source: &str, certificate: &Certificate) {
-        self.change(|all| match all.iter_mut().find(|(of, _)| **of == *source) {
-            Some((_, old)) => *old = certificate.clone(),
-            None => all.push((source.into(), certificate.clone())),
+    /// Serve these certificates, each in the place of the one that its source (a file, a main name) had
+    /// before. The index is made once for all of them: it takes a time that grows with what is in it.
+    pub fn put<S: AsRef<str>>(&self, certificates: &[(S, Certificate)]) {
+        self.change(|all| {
+            let mut new: HashMap<&str, &Certificate> = certificates
+                .iter()
+                .map(|(source, certificate)| (source.as_ref(), certificate))
+                .collect();
+            for (source, present) in all.iter_mut() {
+                if let Some(certificate) = new.remove(&**source) {
+                    *present = certificate.clone();
+                }
+            }
+            for (source, _) in certificates {
+                let source = source.as_ref();
+                if let Some(certificate) = new.remove(source) {
+                    all.push((source.into(), certificate.clone()));
+                }
+            }
         });
     }
 
     /// Keep those of these sources only, and in this order.
     pub fn retain(&self, sources: &[&str]) {
-        let place = |source: &str| sources.iter().position(|of| *of == source);
+        let places = sources.iter().enumerate();
+        let places: HashMap<&str, usize> = places.map(|(place, source)| (*source, place)).collect();
         self.change(|all| {
-            all.retain(|(source, _)| place(source).is_some());
-            all.sort_by_key(|(source, _)| place(source));
+            all.retain(|(source, _)| places.contains_key(&**source));
+            all.sort_by_key(|(source, _)| places.get(&**source).copied());
         });
     }
 
@@ -153,6 +168,7 @@ impl fmt::Debug for Certificates {
 mod tests {
     use super::*;
     use rcgen::{CertificateParams, KeyPair};
+    use std::time::{Duration, Instant};
 
     fn certificate(names: &[&str]) -> Certificate {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -177,9 +193,9 @@ mod tests {
         let offer = Offer::new(vec![place.clone()]);
         assert!(offer.default(|_| true).is_none());
         let (old, new) = (certificate(&["a.example"]), certificate(&["b.example"]));
-        place.put("file", &old);
+        place.put(&[("file", old.clone())]);
         assert_eq!(found(&offer, "a.example"), der(&old));
-        place.put("file", &new);
+        place.put(&[("file", new.clone())]);
         assert_eq!(found(&offer, "a.example"), None);
         assert_eq!(found(&offer, "b.example"), der(&new));
         place.retain(&[]);
@@ -195,10 +211,9 @@ mod tests {
             certificate(&["a.example"]),
             certificate(&["b.example", "a.example"]),
         );
-        second.put("name", &name);
-        second.put("later", &later);
+        second.put(&[("name", name.clone()), ("later", later.clone())]);
         assert_eq!(offer.default(|_| true).map(|c| der(&c)), Some(der(&name)));
-        first.put("pattern", &pattern);
+        first.put(&[("pattern", pattern.clone())]);
         assert_eq!(found(&offer, "a.example"), der(&name));
         assert_eq!(found(&offer, "c.example"), der(&pattern));
         assert_eq!(found(&offer, "x.c.example"), None);
@@ -208,5 +223,41 @@ mod tests {
         );
         second.retain(&["later", "name"]);
         assert_eq!(found(&offer, "a.example"), der(&later));
+    }
+
+    /// Thousands of certificates are a start of a second and not of minutes, and the renewal of one of them does
+    /// not hold a worker up.
+    #[test]
+    fn many_are_put_in_at_once() {
+        const MANY: usize = 5000;
+        let names: Vec<String> = (0..MANY).map(|n| format!("n{n}.example")).collect();
+        let key = KeyPair::generate().unwrap();
+        let certificates = names.iter().map(|name| {
+            let params = CertificateParams::new([name.clone(), format!("www.{name}")]).unwrap();
+            let cert = params.self_signed(&key).unwrap();
+            let key = key.serialize_der().try_into().unwrap();
+            let certificate = Certificate::from_der(vec![cert.der().clone()], key).unwrap();
+            (name.as_str(), certificate)
+        });
+        let certificates: Vec<_> = certificates.collect();
+        let sources: Vec<&str> = names.iter().map(String::as_str).rev().collect();
+        let place = Arc::new(Certificates::new());
+        let start = Instant::now();
+        place.put(&certificates);
+        place.retain(&sources);
+        let all = start.elapsed();
+        let start = Instant::now();
+        place.put(&certificates[..1]);
+        let one = start.elapsed();
+        println!("{MANY} certificates: {all:?}, one of them: {one:?}");
+        // Each on its own took a thousand times as long, and to order them as long again.
+        assert!(all < Duration::from_secs(1), "{all:?}");
+        assert!(one < Duration::from_millis(500), "{one:?}");
+        let offer = Offer::new(vec![place]);
+        let default = offer.default(|_| true).map(|c| der(&c));
+        assert_eq!(default, certificates.last().map(|(_, c)| der(c)));
+        for (name, certificate) in &certificates {
+            assert_eq!(found(&offer, name), der(certificate));
+        }
     }
 }
