@@ -65,6 +65,60 @@ async fn names_that_a_client_makes_up_are_asked_about_at_a_rate() {
     assert_eq!(on_demand(&proxy, "ask-limited").await, 495.0);
 }
 
+/// Whoever is asked and does not answer holds a place for `ask_timeout`, and clients find so many places.
+#[tokio::test]
+async fn a_question_without_an_answer_has_its_time_and_its_place() {
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ask = silent.local_addr().unwrap();
+    let keys = format!(
+        "on_demand = {{ ask = \"http://{ask}/may\", ask_timeout = \"2s\", pending = 1, wait = \"1m\" }}"
+    );
+    let proxy = edge.proxy(&keys).await;
+    let address = format!("127.0.0.1:{}", edge.tls_port);
+    let client = TlsClient::new(&Authority::new(), "example.org");
+    let first = {
+        let (client, address) = (client.named("a.example.org"), address.clone());
+        tokio::spawn(async move { client.connect(&address).await.is_err() })
+    };
+    let _question = silent.accept().await.unwrap();
+    let second = client.named("b.example.org").connect(&address).await;
+    assert!(second.is_err());
+    assert_eq!(on_demand(&proxy, "busy").await, 1.0);
+    assert!(first.await.unwrap());
+    assert_eq!(on_demand(&proxy, "unanswered").await, 1.0);
+    let said = "cannot ask whether a certificate may be had";
+    let line = proxy.log_line(said, |line| line.says(said)).await;
+    assert_eq!(line.field("error").as_deref(), Some("no answer within 2s"));
+}
+
+#[tokio::test]
+async fn of_names_that_were_refused_the_last_are_remembered() {
+    let Some(edge) = Edge::new().await else {
+        return;
+    };
+    let (ask, questions) = allow_only("domain=good.example.org").await;
+    let keys = format!("on_demand = {{ ask = \"http://{ask}/may\", remember_names = 2 }}");
+    let proxy = edge.proxy(&keys).await;
+    let address = format!("127.0.0.1:{}", edge.tls_port);
+    let client = TlsClient::new(&Authority::new(), "example.org");
+    let ask_for = async |name: &str| {
+        let client = client.named(&format!("{name}.example.org"));
+        assert!(client.connect(&address).await.is_err());
+    };
+    for name in ["a", "b", "c", "b", "c"] {
+        ask_for(name).await;
+    }
+    assert_eq!(questions.load(Ordering::SeqCst), 3);
+    assert_eq!(on_demand(&proxy, "remembered").await, 2.0);
+    ask_for("a").await;
+    assert_eq!(questions.load(Ordering::SeqCst), 4);
+    let forgotten = r#"tidegate_acme_on_demand_forgotten_total{issuer="ca"}"#;
+    assert_eq!(proxy.metric(forgotten).await, 2.0);
+}
+
 async fn on_demand(proxy: &Proxy, result: &str) -> f64 {
     let series = format!("tidegate_acme_on_demand_total{{issuer=\"ca\",result=\"{result}\"}}");
     proxy.metric(&series).await

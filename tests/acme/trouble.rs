@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::Response;
+use tokio::net::TcpListener;
 
 use super::front::{Asked, Change, Front, problem};
 use super::{Edge, unix_time};
-use crate::harness::{Authority, Proxy, until};
+use crate::harness::{Authority, Named, Proxy, until};
 
 /// An authority that has trouble for as long as a test says so.
 struct Troubled {
@@ -92,6 +93,35 @@ async fn the_last_good_certificate_serves_while_the_authority_is_slow() {
         seen.filter(|seen| *seen != good)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_answered_in_its_time_fails() {
+    let Some(troubled) = Troubled::new(|_| Change::Silence).await else {
+        return;
+    };
+    let proxy = troubled.proxy("request_timeout = \"1s\"").await;
+    let error = troubled.fails(&proxy, "timeout").await;
+    assert_eq!(error, "cannot make an account: no answer within 1s");
+    troubled.recovers().await;
+}
+
+#[tokio::test]
+async fn a_dns_server_that_does_not_answer_in_its_time_fails() {
+    let Some(troubled) = Troubled::new(|_| Change::Pass).await else {
+        return;
+    };
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = silent.local_addr().unwrap();
+    let zone = Named::ZONE;
+    let keys = format!(
+        "challenge = \"dns-01\"\n\
+         dns = {{ server = \"{server}\", zone = \"{zone}\", question_timeout = \"500ms\" }}"
+    );
+    let proxy = troubled.proxy(&keys).await;
+    let error = troubled.fails(&proxy, "dns").await;
+    let late = format!("the DNS server {server} did not answer within 500ms");
+    assert!(error.contains(&late), "{error}");
 }
 
 #[tokio::test]

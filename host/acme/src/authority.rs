@@ -38,6 +38,8 @@ pub struct Authority {
     pub key_type: KeyType,
     /// When they are renewed.
     pub schedule: Schedule,
+    /// How long one request to it may take, its answer included.
+    pub request_timeout: Duration,
     /// How long an order may take, its challenges included.
     pub order_timeout: Duration,
     /// Whether and how certificates are ordered when a client asks for a name.
@@ -79,12 +81,18 @@ pub enum Challenge {
 pub struct OnDemand {
     /// Who is asked before, with `?domain=NAME`: a URL, http or https. 200 means yes.
     pub ask: String,
+    /// How long the answer may take.
+    pub ask_timeout: Duration,
     /// The most questions that clients cause with names that they make up.
     pub ask_limit: Rate,
     /// The most orders.
     pub limit: Rate,
+    /// The most names that are asked about or ordered at one time: clients make them up.
+    pub pending: usize,
     /// How long the client that came first waits for its certificate.
     pub wait: Duration,
     /// How long a name that was refused or failed is not asked for again.
     pub remember: Duration,
+    /// The most names that this is known of; the oldest gives way.
+    pub remember_names: usize,
 }

@@ -71,7 +71,7 @@ impl Issuer {
         old: Option<&Certificate>,
         answering: &Answering,
     ) -> Result<Certificate, Failure> {
-        let session = self.web.session();
+        let session = self.session();
         let told = session.retry_after();
         let mut answers = Answers::default();
         let limit = self.authority.order_timeout;
@@ -107,7 +107,7 @@ impl Issuer {
         let Some(id) = identifier(certificate) else {
             return Ok(None);
         };
-        let account = self.account(Box::new(self.web.session())).await?;
+        let account = self.account(Box::new(self.session())).await?;
         match account.renewal_info(&id).await {
             Ok((info, check_after)) => {
                 let window = info.suggested_window;
@@ -119,6 +119,10 @@ impl Issuer {
             Err(Error::Unsupported(_)) => Ok(None),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    fn session(&self) -> Session {
+        self.web.session(self.authority.request_timeout)
     }
 
     /// The account that is kept, or a new one.

@@ -11,6 +11,7 @@ use crate::name::Name;
 pub struct Metrics {
     orders: IntCounterVec,
     on_demand: IntCounterVec,
+    forgotten: IntCounterVec,
     next_attempt: GaugeVec,
     failures: IntGaugeVec,
     unkept: IntGaugeVec,
@@ -43,6 +44,13 @@ impl Metrics {
                 ),
                 &["issuer", "result"],
             )?,
+            forgotten: IntCounterVec::new(
+                Opts::new(
+                    "tidegate_acme_on_demand_forgotten_total",
+                    "Names that were refused and forgotten before their time, since more are not remembered.",
+                ),
+                &["issuer"],
+            )?,
             next_attempt: GaugeVec::new(
                 Opts::new(
                     "tidegate_acme_next_attempt_seconds",
@@ -67,6 +75,7 @@ impl Metrics {
         };
         registry.register(Box::new(metrics.orders.clone()))?;
         registry.register(Box::new(metrics.on_demand.clone()))?;
+        registry.register(Box::new(metrics.forgotten.clone()))?;
         registry.register(Box::new(metrics.next_attempt.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.unkept.clone()))?;
@@ -79,6 +88,10 @@ impl Metrics {
 
     pub(crate) fn on_demand(&self, issuer: &str, result: &str) {
         self.on_demand.with_label_values(&[issuer, result]).inc();
+    }
+
+    pub(crate) fn forgotten(&self, issuer: &str) {
+        self.forgotten.with_label_values(&[issuer]).inc();
     }
 
     pub(crate) fn certificate(&self, name: &Name) -> CertificateMetrics {

@@ -14,10 +14,6 @@ use crate::rate::Limiter;
 use crate::refused::Refused;
 use crate::web::{RootsError, Web, WebError};
 
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(5);
-/// Names that are asked about or ordered at one time. Clients can make names up.
-const PENDING: usize = 64;
 /// Between two lines of the log about somebody who does not answer. The metric counts them all.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
@@ -65,7 +61,7 @@ impl Permission {
             state: Mutex::new(State {
                 questions: Limiter::new(settings.ask_limit, now),
                 orders: Limiter::new(settings.limit, now),
-                refused: Refused::new(settings.remember),
+                refused: Refused::new(settings.remember, settings.remember_names),
                 pending: HashMap::new(),
                 complained: None,
             }),
@@ -77,7 +73,7 @@ impl Permission {
     pub(crate) async fn ask(&self, name: &Name) -> Result<bool, WebError> {
         // A name has no characters that mean something in a query.
         let url = format!("{}?domain={name}", self.settings.ask);
-        let status = self.web.status(&url, ANSWER).await?;
+        let status = self.web.status(&url, self.settings.ask_timeout).await?;
         Ok(status == StatusCode::OK)
     }
 
@@ -90,7 +86,7 @@ impl Permission {
         if state.refused.contains(name, now) {
             return Turn::No("remembered");
         }
-        if state.pending.len() >= PENDING {
+        if state.pending.len() >= self.settings.pending {
             return Turn::No("busy");
         }
         if !state.questions.take(now) {
@@ -122,9 +118,9 @@ impl Permission {
         true
     }
 
-    /// The name is not asked for again for some time.
-    pub(crate) fn refuse(&self, name: &Name, now: Instant) {
-        self.lock().refused.insert(name, now);
+    /// The name is not asked for again for some time. Whether another one is forgotten too early for it.
+    pub(crate) fn refuse(&self, name: &Name, now: Instant) -> bool {
+        self.lock().refused.insert(name, now)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -155,6 +151,7 @@ mod tests {
     fn permission() -> Arc<Permission> {
         let settings = OnDemand {
             ask: "http://127.0.0.1:1/may".to_owned(),
+            ask_timeout: SECOND,
             ask_limit: Rate {
                 count: 100,
                 period: SECOND,
@@ -163,8 +160,10 @@ mod tests {
                 count: 3,
                 period: 60 * SECOND,
             },
+            pending: 7,
             wait: SECOND,
             remember: 10 * SECOND,
+            remember_names: 100,
         };
         Arc::new(Permission::new(settings).unwrap())
     }
@@ -213,7 +212,7 @@ mod tests {
         let permission = permission();
         let now = Instant::now();
         let mut held = Vec::new();
-        for n in 0..PENDING {
+        for n in 0..7 {
             held.push(permission.turn(&name(&format!("n{n}.example")), now));
         }
         let more = permission.turn(&name("more.example"), now);
@@ -221,7 +220,7 @@ mod tests {
         drop(held);
         let turns = (0..1000).map(|n| permission.turn(&name(&format!("m{n}.example")), now));
         let asked = turns.filter(|turn| matches!(turn, Turn::First(_)));
-        assert_eq!(asked.count(), 100 - PENDING);
+        assert_eq!(asked.count(), 100 - 7);
         let more = permission.turn(&name("more.example"), now);
         assert!(matches!(more, Turn::No("ask-limited")));
         let later = permission.turn(&name("more.example"), now + SECOND / 100);

@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 
 use crate::name::Name;
 
-/// The most names that are remembered. Clients make them up, so the oldest gives way.
-const MOST: usize = 10_000;
-
 /// The names that were refused last, each for the same time.
 #[derive(Debug)]
 pub(crate) struct Refused {
     remember: Duration,
+    /// The most names. Clients make them up, so the oldest gives way.
+    most: usize,
     names: HashSet<Name>,
     /// The same names, with when they are forgotten; the next one first.
     until: VecDeque<(Instant, Name)>,
 }
 
 impl Refused {
-    pub(crate) fn new(remember: Duration) -> Refused {
+    pub(crate) fn new(remember: Duration, most: usize) -> Refused {
         Refused {
             remember,
+            most,
             names: HashSet::new(),
             until: VecDeque::new(),
         }
@@ -32,16 +32,19 @@ impl Refused {
         self.names.contains(name)
     }
 
-    /// Remembers a name from now on. One that is remembered already stays as it is.
-    pub(crate) fn insert(&mut self, name: &Name, now: Instant) {
+    /// Remembers a name from now on. One that is remembered already stays as it is. Whether the oldest had to give way
+    /// before its time.
+    pub(crate) fn insert(&mut self, name: &Name, now: Instant) -> bool {
         self.forget(now);
         if !self.names.insert(name.clone()) {
-            return;
+            return false;
         }
-        if self.until.len() == MOST {
+        let is_full = self.until.len() >= self.most;
+        if is_full {
             self.forget_first();
         }
         self.until.push_back((now + self.remember, name.clone()));
+        is_full
     }
 
     fn forget(&mut self, now: Instant) {
@@ -69,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_name_is_remembered_for_its_time() {
-        let (mut refused, now) = (Refused::new(10 * SECOND), Instant::now());
+        let (mut refused, now) = (Refused::new(10 * SECOND, 100), Instant::now());
         refused.insert(&name("a.example"), now);
         refused.insert(&name("a.example"), now + 5 * SECOND);
         refused.insert(&name("b.example"), now + 5 * SECOND);
@@ -82,9 +85,11 @@ mod tests {
 
     #[test]
     fn names_that_clients_make_up_do_not_grow_without_bound() {
-        let (mut refused, now) = (Refused::new(10 * SECOND), Instant::now());
+        const MOST: usize = 1000;
+        let (mut refused, now) = (Refused::new(10 * SECOND, MOST), Instant::now());
         for n in 0..MOST + 10 {
-            refused.insert(&name(&format!("n{n}.example")), now);
+            let gave_way = refused.insert(&name(&format!("n{n}.example")), now);
+            assert_eq!(gave_way, n >= MOST, "{n}");
         }
         assert_eq!((refused.names.len(), refused.until.len()), (MOST, MOST));
         // The newest count: they are what is asked for now.

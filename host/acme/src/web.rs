@@ -21,8 +21,6 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::schedule::RETRY_AFTER_MAX;
 
-/// How long one request may take, its connection and its answer included.
-const REQUEST: Duration = Duration::from_secs(30);
 /// The most bytes of an answer: chains have a few thousand.
 const ANSWER_BYTES: usize = 512 * 1024;
 
@@ -33,6 +31,8 @@ pub(crate) struct Web(Client<HttpsConnector<HttpConnector>, BodyWrapper<Bytes>>)
 /// The requests of one order.
 pub(crate) struct Session {
     web: Web,
+    /// How long one request may take, its connection and its answer included.
+    limit: Duration,
     retry_after: Arc<Mutex<Option<SystemTime>>>,
 }
 
@@ -90,10 +90,11 @@ impl Web {
         Ok(Web(Client::builder(TokioExecutor::new()).build(connector)))
     }
 
-    /// What is asked of it from now on.
-    pub(crate) fn session(&self) -> Session {
+    /// What is asked of it from now on, each request within this time.
+    pub(crate) fn session(&self, limit: Duration) -> Session {
         Session {
             web: self.clone(),
+            limit,
             retry_after: Arc::default(),
         }
     }
@@ -149,10 +150,11 @@ impl HttpClient for Session {
         request: Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>> {
         let (web, noted) = (self.web.clone(), self.retry_after.clone());
+        let limit = self.limit;
         Box::pin(async move {
             let other = |error: WebError| instant_acme::Error::Other(error.into());
-            let answered = tokio::time::timeout(REQUEST, web.send(request)).await;
-            let response = answered.unwrap_or(Err(WebError::Late(REQUEST)));
+            let answered = tokio::time::timeout(limit, web.send(request)).await;
+            let response = answered.unwrap_or(Err(WebError::Late(limit)));
             let mut response = response.map_err(other)?;
             let told = believed(response.headers_mut());
             if response.status().is_client_error() || response.status().is_server_error() {

@@ -53,6 +53,8 @@ pub struct Acme {
     pub dns: Option<DnsUpdate>,
     /// How long it may take until a record is seen, or a command ends.
     pub dns_timeout: Duration,
+    /// How long one request to the authority may take, its answer included.
+    pub request_timeout: Duration,
     /// How long an order may take, its challenges included.
     pub order_timeout: Duration,
     /// How long after a first failure it is tried again; then three times as long each time.
@@ -151,6 +153,9 @@ pub(crate) struct RawAcme {
     /// The kind of the certificates' keys: "ecdsa" (P-256) or "ecdsa-p384".
     #[serde(default)]
     key_type: KeyType,
+    /// How long one request to the authority may take, its answer included.
+    #[serde(default = "request_timeout", with = "Text::<Duration>")]
+    request_timeout: Duration,
     /// How long an order may take, its challenges included.
     #[serde(default = "order_timeout", with = "Text::<Duration>")]
     order_timeout: Duration,
@@ -180,6 +185,10 @@ pub(crate) struct RawAcme {
 
 fn store() -> PathBuf {
     PathBuf::from("acme")
+}
+
+fn request_timeout() -> Duration {
+    Duration::from_secs(30)
 }
 
 fn order_timeout() -> Duration {
@@ -267,6 +276,7 @@ impl RawAcme {
             key_type: self.key_type,
             dns,
             dns_timeout: dns_timeout.unwrap_or_default(),
+            request_timeout: self.request_timeout,
             order_timeout: self.order_timeout,
             retry: self.retry,
             retry_max: self.retry_max.max(self.retry),

@@ -30,6 +30,8 @@ pub struct DnsServer {
     pub zone: DnsName,
     /// What updates are signed with; `None` sends them as they are.
     pub key: Option<TsigKey>,
+    /// How long it may take to answer one question.
+    pub question_timeout: Duration,
 }
 
 /// A key for signing updates (RFC 8945).
@@ -86,6 +88,9 @@ pub(crate) struct RawDnsUpdate {
     #[serde(default)]
     #[schemars(schema_with = "secret_name::schema", example = serde_json::json!({ "secret": "token" }))]
     key: Option<SecretKey>,
+    /// How long the server may take to answer one question.
+    #[schemars(extend("default" = "10s"))]
+    question_timeout: Option<Located<Text<Duration>>>,
     /// Instead of all these: a program that sets records. It is called with "add" or "remove", the name and
     /// the value, by no shell.
     #[schemars(example = serde_json::json!(["/usr/local/bin/dns-hook"]))]
@@ -94,6 +99,8 @@ pub(crate) struct RawDnsUpdate {
     #[serde(default = "timeout", with = "Text::<Duration>")]
     timeout: Duration,
 }
+
+const QUESTION: Duration = Duration::from_secs(10);
 
 fn timeout() -> Duration {
     Duration::from_secs(120)
@@ -118,19 +125,28 @@ impl RawDnsUpdate {
                 };
                 let zone = resolve_name(zone, resolver)?;
                 let key = resolve_key(self.key_name, self.key, self.algorithm, resolver);
-                resolve_server(server, zone, key, resolver)
+                let question_timeout = self.question_timeout;
+                let server = resolve_server(server, resolver)?;
+                Some(DnsUpdate::Server(DnsServer {
+                    address: server.value,
+                    span: server.span,
+                    zone,
+                    key,
+                    question_timeout: question_timeout.map_or(QUESTION, |text| text.value.0),
+                }))
             }
             (None, Some(command)) => {
                 let others = [
                     self.zone.map(|key| key.span),
                     self.key_name.map(|key| key.span),
                     self.key.map(|key| key.span),
+                    self.question_timeout.map(|key| key.span),
                 ];
                 if let Some(other) = others.into_iter().flatten().next() {
                     resolver.reject(
                         other,
                         "a command sets records itself",
-                        "remove `zone`, `key_name` and `key`, or `command`",
+                        "remove `zone`, `key_name`, `key` and `question_timeout`, or `command`",
                     );
                 }
                 resolve_command(command, resolver)
@@ -157,10 +173,8 @@ impl RawDnsUpdate {
 
 fn resolve_server(
     server: Located<Text<PeerAddress>>,
-    zone: DnsName,
-    key: Option<TsigKey>,
     resolver: &mut Resolver,
-) -> Option<DnsUpdate> {
+) -> Option<Located<PeerAddress>> {
     let Located { value, span } = server;
     if let PeerAddress::Unix(_) = value.0 {
         resolver.reject(
@@ -170,12 +184,7 @@ fn resolve_server(
         );
         return None;
     }
-    Some(DnsUpdate::Server(DnsServer {
-        address: value.0,
-        span,
-        zone,
-        key,
-    }))
+    Some(Located::new(value.0, span))
 }
 
 fn resolve_key(

@@ -206,15 +206,23 @@ fn authority(
                 most: section.retry_max,
             },
         },
+        request_timeout: section.request_timeout,
         order_timeout: section.order_timeout,
         on_demand: section.on_demand.as_ref().map(|on_demand| OnDemand {
             ask: on_demand.ask.clone(),
+            ask_timeout: on_demand.ask_timeout,
             ask_limit: rate(on_demand.ask_limit),
             limit: rate(on_demand.limit),
+            pending: count(on_demand.pending),
             wait: on_demand.wait,
             remember: on_demand.remember,
+            remember_names: count(on_demand.remember_names),
         }),
     })
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn rate(rate: config::Rate) -> Rate {
@@ -250,7 +258,8 @@ fn challenge(section: &config::Acme, secrets: &Secrets) -> Result<Challenge, Str
                 })
             });
             let (address, zone) = (server.address.to_string(), server.zone.as_str());
-            let update = Update::new(&address, zone, key.transpose()?, timeout);
+            let question = server.question_timeout;
+            let update = Update::new(&address, zone, key.transpose()?, question, timeout);
             Challenge::Dns01(Dns::Update(update.map_err(|error| error.to_string())?))
         }
     })

@@ -116,8 +116,7 @@ impl App {
         notify::reloading();
         let stamp = self.settled_stamp().await;
         self.status.saw(stamp);
-        self.parts.grants.read_secrets_again(true).await;
-        let reloaded = self.try_reload().await;
+        let reloaded = self.try_reload(true).await;
         self.refused = None;
         match reloaded {
             Ok(()) => self.reloaded(),
@@ -134,7 +133,7 @@ impl App {
         let Some(before) = self.refused.take_if(|refused| refused.is_due()) else {
             return;
         };
-        match self.try_reload().await {
+        match self.try_reload(false).await {
             Ok(()) => self.reloaded(),
             Err(error) => {
                 let error = one_line(&error);
@@ -161,7 +160,8 @@ impl App {
         notify::ready("serving as before: the last reload failed, the log says why");
     }
 
-    async fn try_reload(&mut self) -> anyhow::Result<()> {
+    /// `commands` of secrets are run again, too.
+    async fn try_reload(&mut self, commands: bool) -> anyhow::Result<()> {
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
@@ -171,6 +171,7 @@ impl App {
         let config = Arc::new(config);
         let upstream_files = upstream_stamps(&config).await;
         let secret_files = secret_stamps(&config).await;
+        self.parts.grants.read_secrets_again(commands).await;
         let mut state = assemble(&self.parts, &config).await?;
         let secret_changes = self.parts.grants.secret_changes();
         let definitions = acme::definitions(&config).await;

@@ -67,7 +67,9 @@ impl Acme {
             }
         };
         if result != "ordered" {
-            permission.refuse(&name, Instant::now());
+            if permission.refuse(&name, Instant::now()) {
+                self.0.metrics.forgotten(&authority);
+            }
         }
         self.0.metrics.on_demand(&authority, result);
     }

@@ -16,8 +16,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::DnsError;
 use crate::secret::Secret;
 
-/// How long one question may take.
-const QUESTION: Duration = Duration::from_secs(10);
 /// How long between two looks at a record that is not there yet.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Seconds for which others may remember the record: it changes with every order.
@@ -31,6 +29,7 @@ pub struct Update {
     server: String,
     zone: Name,
     key: Option<Key>,
+    question_timeout: Duration,
     timeout: Duration,
 }
 
@@ -55,8 +54,8 @@ pub enum KeyError {
 }
 
 impl Update {
-    /// Updates `zone` at `server` (`host:port`), which is its primary. `timeout` is for how long it is
-    /// waited until a record is seen there.
+    /// Updates `zone` at `server` (`host:port`), which is its primary. `question_timeout` is how long one
+    /// question and its answer may take, `timeout` how long it is waited until a record is seen there.
     ///
     /// # Errors
     /// The zone or the key is not valid.
@@ -64,6 +63,7 @@ impl Update {
         server: &str,
         zone: &str,
         key: Option<Key>,
+        question_timeout: Duration,
         timeout: Duration,
     ) -> Result<Update, KeyError> {
         key.as_ref().map(signer).transpose()?;
@@ -71,6 +71,7 @@ impl Update {
             server: server.to_owned(),
             zone: absolute(zone)?,
             key,
+            question_timeout,
             timeout,
         })
     }
@@ -185,14 +186,14 @@ impl Update {
             stream.read_exact(&mut answer).await?;
             Ok(answer)
         };
-        match timeout(QUESTION, asked).await {
+        match timeout(self.question_timeout, asked).await {
             Ok(asked) => asked.map_err(|error| DnsError::Unreachable {
                 server: self.server.clone(),
                 error,
             }),
             Err(_) => Err(DnsError::Late {
                 server: self.server.clone(),
-                timeout: QUESTION,
+                timeout: self.question_timeout,
             }),
         }
     }
@@ -244,6 +245,8 @@ mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
+    const LONG: Duration = Duration::from_secs(20);
+
     /// A server that answers everything with the same bytes.
     async fn parrot(bytes: Vec<u8>) -> Update {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -254,7 +257,7 @@ mod tests {
                 let _ = stream.write_all(&bytes).await;
             }
         });
-        Update::new(&server, "example.org", None, Duration::ZERO).unwrap()
+        Update::new(&server, "example.org", None, LONG, Duration::ZERO).unwrap()
     }
 
     #[tokio::test]
@@ -278,8 +281,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_that_does_not_answer_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap().to_string();
+        let soon = Duration::from_millis(200);
+        let update = Update::new(&server, "example.org", None, soon, LONG).unwrap();
+        let late = update.add("_acme-challenge.example.org", "v").await;
+        assert!(
+            matches!(&late, Err(DnsError::Late { timeout, .. }) if *timeout == soon),
+            "{late:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn only_records_of_the_zone_are_set() {
-        let update = Update::new("127.0.0.1:1", "example.org", None, QUESTION).unwrap();
+        let update = Update::new("127.0.0.1:1", "example.org", None, LONG, LONG).unwrap();
         let other = update.add("_acme-challenge.example.com", "v").await;
         assert!(matches!(other, Err(DnsError::OtherZone { .. })));
         let refused = update.add("_acme-challenge.example.org", "v").await;
@@ -294,7 +310,7 @@ mod tests {
             secret: Secret::new("hunter2"),
         };
         let update =
-            Update::new("127.0.0.1:53", "example.org", Some(key.clone()), QUESTION).unwrap();
+            Update::new("127.0.0.1:53", "example.org", Some(key.clone()), LONG, LONG).unwrap();
         let shown = format!("{key:?} {update:?}");
         assert!(
             !shown.contains("hunter2") && !shown.contains("104, 117"),
@@ -304,6 +320,6 @@ mod tests {
             algorithm: "hmac-md5".to_owned(),
             ..key
         };
-        assert!(Update::new("127.0.0.1:53", "example.org", Some(weak), QUESTION).is_err());
+        assert!(Update::new("127.0.0.1:53", "example.org", Some(weak), LONG, LONG).is_err());
     }
 }

@@ -73,6 +73,7 @@ impl Setup {
                 },
             },
             key_type: KeyType::EcdsaP256,
+            request_timeout: 30 * SECOND,
             order_timeout: 60 * SECOND,
             on_demand: None,
         }
@@ -178,7 +179,13 @@ async fn wildcards_by_updates_of_the_zone() {
         algorithm: "hmac-sha256".to_owned(),
         secret: Secret::new(base64(Named::KEY)),
     };
-    let update = Update::new(&setup.named.address(), Named::ZONE, Some(key), 10 * SECOND);
+    let update = Update::new(
+        &setup.named.address(),
+        Named::ZONE,
+        Some(key),
+        SECOND,
+        10 * SECOND,
+    );
     let mut authority = setup.authority(&[&["*.example.org", "example.org"]]);
     authority.challenge = Challenge::Dns01(Dns::Update(update.unwrap()));
     setup.start(vec![authority]);
@@ -198,7 +205,13 @@ async fn a_zone_that_refuses_the_key() {
         algorithm: "hmac-sha256".to_owned(),
         secret: Secret::new("another key, long enough"),
     };
-    let update = Update::new(&setup.named.address(), Named::ZONE, Some(key), 10 * SECOND);
+    let update = Update::new(
+        &setup.named.address(),
+        Named::ZONE,
+        Some(key),
+        SECOND,
+        10 * SECOND,
+    );
     let mut authority = setup.authority(&[&["*.example.org"]]);
     authority.challenge = Challenge::Dns01(Dns::Update(update.unwrap()));
     setup.start(vec![authority]);
@@ -342,10 +355,13 @@ async fn on_demand_only_what_is_allowed() {
     let authority = Authority {
         on_demand: Some(OnDemand {
             ask: format!("http://{ask}/may"),
+            ask_timeout: 5 * SECOND,
             ask_limit: rate,
             limit: rate,
+            pending: 64,
             wait: 30 * SECOND,
             remember: 60 * SECOND,
+            remember_names: 100,
         }),
         ..setup.authority(&[])
     };

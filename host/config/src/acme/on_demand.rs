@@ -6,6 +6,7 @@ use crate::located::{Located, Span};
 use crate::rate::Rate;
 use crate::resolve::Resolver;
 use crate::text::Text;
+use crate::whole::Whole;
 use http::Uri;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,14 +16,20 @@ use serde::Deserialize;
 pub struct OnDemand {
     /// Who is asked before, with `?domain=NAME`; http or https. 200 means yes.
     pub ask: String,
+    /// How long the answer may take.
+    pub ask_timeout: Duration,
     /// The most questions.
     pub ask_limit: Rate,
     /// The most orders.
     pub limit: Rate,
+    /// The most names that are asked about or ordered at one time.
+    pub pending: u32,
     /// How long the client that asked waits.
     pub wait: Duration,
     /// How long a name that was refused or failed is not tried again.
     pub remember: Duration,
+    /// The most names that this is known of.
+    pub remember_names: u32,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,6 +38,9 @@ pub(super) struct RawOnDemand {
     /// A URL that is asked first, with the name as in ?domain=example.com. 200 means yes, anything else no.
     #[schemars(example = &"http://127.0.0.1:8000/may")]
     ask: Option<Located<String>>,
+    /// How long the answer may take. Without one nothing is ordered, but what is there is renewed.
+    #[serde(default = "ask_timeout", with = "Text::<Duration>")]
+    ask_timeout: Duration,
     /// The most questions that are asked, so that clients who make names up cost little. A name that is not
     /// asked about gets what a name without a certificate gets.
     #[serde(default = "ask_limit", with = "Text::<Rate>")]
@@ -38,6 +48,10 @@ pub(super) struct RawOnDemand {
     /// The most certificates that are ordered in this way.
     #[serde(default = "limit", with = "Text::<Rate>")]
     limit: Rate,
+    /// The most names that are asked about or ordered at one time, at most 10000. Others get what a name without a
+    /// certificate gets.
+    #[serde(default = "pending", with = "Whole::<1, 10_000>")]
+    pending: u32,
     /// How long the client that asked first waits for its certificate. After it, it gets what a name without
     /// one gets; the order goes on.
     #[serde(default = "wait", with = "Text::<Duration>")]
@@ -45,6 +59,22 @@ pub(super) struct RawOnDemand {
     /// How long a name that was refused, or that failed, is not tried again.
     #[serde(default = "remember", with = "Text::<Duration>")]
     remember: Duration,
+    /// The most names that this is known of, at most 1000000, each some hundred bytes. One more takes the place of the
+    /// oldest.
+    #[serde(default = "remember_names", with = "Whole::<1, 1_000_000>")]
+    remember_names: u32,
+}
+
+fn ask_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn pending() -> u32 {
+    64
+}
+
+fn remember_names() -> u32 {
+    10_000
 }
 
 fn wait() -> Duration {
@@ -95,10 +125,13 @@ impl RawOnDemand {
         }
         uri.map(|_| OnDemand {
             ask: ask.value,
+            ask_timeout: self.ask_timeout,
             ask_limit: self.ask_limit,
             limit: self.limit,
+            pending: self.pending,
             wait: self.wait,
             remember: self.remember,
+            remember_names: self.remember_names,
         })
     }
 }

@@ -164,8 +164,14 @@ fn authorities_are_resolved() {
     let key = server.key.as_ref().unwrap();
     assert_eq!((key.name.as_str(), &*key.secret), ("acme", "tsig"));
     assert_eq!(key.algorithm, TsigAlgorithm::HmacSha512);
-    assert_eq!(acme.on_demand.as_ref().unwrap().limit.count, 5);
+    assert_eq!(server.question_timeout, Duration::from_secs(3));
+    assert_eq!(acme.request_timeout, Duration::from_secs(60));
+    let on_demand = acme.on_demand.as_ref().unwrap();
+    assert_eq!(on_demand.limit.count, 5);
+    assert_eq!(on_demand.ask_timeout, Duration::from_secs(1));
+    assert_eq!((on_demand.pending, on_demand.remember_names), (200, 1000));
     let own = &config.acme["own"];
+    assert_eq!(own.request_timeout, Duration::from_secs(30));
     assert_eq!(own.renew, Renew::Before(Duration::from_secs(30 * 86_400)));
     assert_eq!(own.store, folder.join("acme"));
 }
@@ -398,7 +404,7 @@ fn plugins_get_json_and_point_back_into_the_file() {
         .error(rules.locate("rules.1.name"), "unknown rule")
         .to_string();
     assert!(
-        error.contains("full.toml:207:49: unknown rule\n"),
+        error.contains("full.toml:208:49: unknown rule\n"),
         "{error}"
     );
 }
