@@ -73,7 +73,7 @@ pub enum Challenge {
     /// By a handshake on port 443 (RFC 8737).
     TlsAlpn01,
     /// By a record in DNS (RFC 8555 §8.4).
-    Dns01(Dns),
+    Dns01(Box<Dns>),
 }
 
 /// Orders that clients cause.

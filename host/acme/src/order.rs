@@ -178,7 +178,7 @@ impl Order<'_> {
             Challenge::Dns01(dns) => {
                 let value = authorization.dns_value();
                 // First noted, so that half a success is taken back, too.
-                let record = (dns.clone(), name.clone(), value.clone());
+                let record = (Dns::clone(dns), name.clone(), value.clone());
                 answers.records.push(record);
                 let set = dns.add(&name, &value).await;
                 set.map_err(|error| Failure::new(Kind::Dns, error))?;

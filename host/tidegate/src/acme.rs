@@ -242,7 +242,7 @@ fn challenge(section: &config::Acme, secrets: &Secrets) -> Result<Challenge, Str
         }
         (config::Challenge::Dns01, Some(config::DnsUpdate::Command(command))) => {
             let command = command.clone();
-            Challenge::Dns01(Dns::Hook(Hook { command, timeout }))
+            Challenge::Dns01(Box::new(Dns::Hook(Hook { command, timeout })))
         }
         (config::Challenge::Dns01, Some(config::DnsUpdate::Server(server))) => {
             let key = server.key.as_ref().map(|key| {
@@ -260,7 +260,8 @@ fn challenge(section: &config::Acme, secrets: &Secrets) -> Result<Challenge, Str
             let (address, zone) = (server.address.to_string(), server.zone.as_str());
             let question = server.question_timeout;
             let update = Update::new(&address, zone, key.transpose()?, question, timeout);
-            Challenge::Dns01(Dns::Update(update.map_err(|error| error.to_string())?))
+            let update = update.map_err(|error| error.to_string())?;
+            Challenge::Dns01(Box::new(Dns::Update(update)))
         }
     })
 }

@@ -66,10 +66,8 @@ impl Acme {
                 "unanswered"
             }
         };
-        if result != "ordered" {
-            if permission.refuse(&name, Instant::now()) {
-                self.0.metrics.forgotten(&authority);
-            }
+        if result != "ordered" && permission.refuse(&name, Instant::now()) {
+            self.0.metrics.forgotten(&authority);
         }
         self.0.metrics.on_demand(&authority, result);
     }

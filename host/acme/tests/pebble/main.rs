@@ -187,7 +187,7 @@ async fn wildcards_by_updates_of_the_zone() {
         10 * SECOND,
     );
     let mut authority = setup.authority(&[&["*.example.org", "example.org"]]);
-    authority.challenge = Challenge::Dns01(Dns::Update(update.unwrap()));
+    authority.challenge = Challenge::Dns01(Box::new(Dns::Update(update.unwrap())));
     setup.start(vec![authority]);
     assert_eq!(
         setup.issued("*.example.org").await,
@@ -213,7 +213,7 @@ async fn a_zone_that_refuses_the_key() {
         10 * SECOND,
     );
     let mut authority = setup.authority(&[&["*.example.org"]]);
-    authority.challenge = Challenge::Dns01(Dns::Update(update.unwrap()));
+    authority.challenge = Challenge::Dns01(Box::new(Dns::Update(update.unwrap())));
     setup.start(vec![authority]);
     setup.fails("dns").await;
 }
@@ -244,7 +244,7 @@ END"#,
     let command = ["sh", "-c", &script, "hook"].map(str::to_owned).into();
     let timeout = 20 * SECOND;
     let mut authority = setup.authority(&[&["*.example.org"]]);
-    authority.challenge = Challenge::Dns01(Dns::Hook(Hook { command, timeout }));
+    authority.challenge = Challenge::Dns01(Box::new(Dns::Hook(Hook { command, timeout })));
     setup.start(vec![authority]);
     setup.issued("*.example.org").await;
 }

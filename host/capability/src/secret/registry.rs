@@ -120,9 +120,8 @@ impl Secrets {
     /// dropped. What cannot be read keeps its last value.
     pub fn refresh(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
         let secrets = Arc::downgrade(self);
-        let changing = self.by_name.iter().filter_map(|(name, entry)| {
-            (!entry.is_fixed()).then(|| (name.clone(), entry.settings.refresh))
-        });
+        let changing = self.by_name.iter().filter(|(_, entry)| !entry.is_fixed());
+        let changing = changing.map(|(name, entry)| (name.clone(), entry.settings.refresh));
         let changing: Vec<_> = changing.collect();
         async move {
             // One task for each: a command that is slow does not delay other secrets.
