@@ -37,8 +37,8 @@ pub use metrics::metric;
 pub use origin::{Origin, Seen, black_hole, refusing_address};
 pub use pebble::{Pebble, Settings as PebbleSettings};
 pub use program::{
-    Exit, activated, repository, run, skipped, tidegate, tidegate_in_time, tidegate_with, tool,
-    with_deaf_output, with_open_files,
+    Exit, activated, binary, repository, run, skipped, tidegate, tidegate_in_time, tidegate_with,
+    tool, with_deaf_output, with_open_files,
 };
 pub use proxy::Proxy;
 pub use python::python;

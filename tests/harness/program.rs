@@ -132,7 +132,7 @@ pub fn repository() -> &'static Path {
 }
 
 /// `TIDEGATE_BIN`, or what `cargo build` makes.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let binary = match std::env::var_os("TIDEGATE_BIN") {
         Some(binary) => PathBuf::from(binary),
         None => repository().join("target/debug/tidegate"),

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::log::{Line, Lines};
 use super::metrics;
 use super::program;
+use super::wait::{DEADLINE, until_within};
 use super::{Client, Frames, Request, Response, TlsClient, Wire, get, until};
 
 /// A running proxy, which is killed when it is dropped. A test that fails shows what it wrote.
@@ -53,7 +54,17 @@ impl Proxy {
     }
 
     /// As [`Proxy::start_in`], by this command, which takes the arguments of the program and becomes it.
-    pub async fn start_by(mut command: Command, folder: TempDir, config: &str) -> Proxy {
+    pub async fn start_by(command: Command, folder: TempDir, config: &str) -> Proxy {
+        Proxy::start_within(DEADLINE, command, folder, config).await
+    }
+
+    /// As [`Proxy::start_by`], by a command that may take so long.
+    pub async fn start_within(
+        time: Duration,
+        mut command: Command,
+        folder: TempDir,
+        config: &str,
+    ) -> Proxy {
         let path = folder.path().join("tidegate.toml");
         std::fs::create_dir_all(folder.path().join("plugins")).unwrap();
         std::fs::write(&path, completed(config)).unwrap();
@@ -75,7 +86,7 @@ impl Proxy {
             admin: String::new(),
             tls: None,
         };
-        proxy.becomes_ready().await;
+        proxy.becomes_ready(time).await;
         proxy
     }
 
@@ -356,8 +367,8 @@ impl Proxy {
         self.child.id()
     }
 
-    async fn becomes_ready(&mut self) {
-        until("the proxy to be ready", async || {
+    async fn becomes_ready(&mut self, time: Duration) {
+        until_within(time, "the proxy to be ready", async || {
             if self.stderr.all().iter().any(|line| line.says("ready")) {
                 return Some(());
             }

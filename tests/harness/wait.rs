@@ -9,8 +9,17 @@ use tokio::time::Instant;
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Asks again and again until there is an answer.
-pub async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + DEADLINE;
+pub async fn until<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(DEADLINE, what, check).await
+}
+
+/// As [`until`], for what takes its time.
+pub async fn until_within<T>(
+    time: Duration,
+    what: &str,
+    mut check: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let give_up = Instant::now() + time;
     loop {
         if let Some(found) = check().await {
             return found;

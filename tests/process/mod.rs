@@ -7,6 +7,7 @@ mod cli;
 mod documents;
 mod examples;
 mod idle;
+mod instructions;
 mod listener_caps;
 mod listener_identity;
 mod metrics;

@@ -1,0 +1,135 @@
+//! What a request costs, in instructions: much the same on every machine, however busy it is, so that a change
+//! that makes the way of a request longer is seen. How long they take is for `make bench` to say.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Origin, Proxy, binary, repository, route_to, tool};
+use crate::plugin::support::{bundled, folder};
+
+/// Requests before the count begins: buffers have their sizes, connections are open.
+const WARM: usize = 100;
+const COUNTED: u64 = 500;
+/// For a start at a fiftieth of the usual speed, on a busy machine.
+const START: Duration = Duration::from_secs(180);
+/// Timers and the kernel's cuts of what is read move the figure by less than a tenth of this.
+const TOLERANCE: f64 = 0.02;
+
+/// In the order of the chain; what `bench/` measures as well.
+const PLUGINS: [(&str, &str); 5] = [
+    (
+        "headers",
+        r#"config = { request = [{ set = "x-a", value = "1" }], response = [{ set = "x-b", value = "1" }] }"#,
+    ),
+    (
+        "headers",
+        r#"config = { request = [{ set = "x-route", value = "${route}" }], response = [{ remove = "server" }] }"#,
+    ),
+    ("ip-access", r#"config = { allow = ["127.0.0.0/8"] }"#),
+    ("rate-limit", r#"config = { rate = "1000000/s" }"#),
+    ("security-headers", ""),
+];
+
+#[tokio::test]
+async fn of_a_proxy_without_plugins() {
+    stays_within_its_budget("plain", 0).await;
+}
+
+#[tokio::test]
+async fn with_one_plugin() {
+    stays_within_its_budget("one", 1).await;
+}
+
+#[tokio::test]
+async fn with_five_plugins() {
+    stays_within_its_budget("five", 5).await;
+}
+
+async fn stays_within_its_budget(name: &str, plugins: usize) {
+    let (Some(valgrind), Some(control)) = (tool("valgrind"), tool("callgrind_control")) else {
+        return;
+    };
+    let origin = Origin::echo().await;
+    let folder = folder_of(&PLUGINS[..plugins]);
+    let counts = folder.path().join("counts");
+    let mut command = Command::new(valgrind);
+    command
+        .args(["--tool=callgrind", "--instr-atstart=no"])
+        .arg(joined("--callgrind-out-file=", &counts))
+        .arg(joined("--log-file=", &folder.path().join("valgrind.log")))
+        .arg(binary());
+    let config = configuration(&origin, &PLUGINS[..plugins]);
+    let mut proxy = Proxy::start_within(START, command, folder, &config).await;
+    let mut client = proxy.client().await;
+    for _ in 0..WARM {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    let counting = |state| {
+        let mut command = Command::new(&control);
+        let done = command
+            .args(["-i", state, &proxy.pid().to_string()])
+            .output();
+        assert!(done.unwrap().status.success(), "counting {state}");
+    };
+    counting("on");
+    for _ in 0..COUNTED {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    counting("off");
+    drop(client);
+    proxy.signal("-TERM");
+    assert!(proxy.wait().await.success());
+    let each = total(&std::fs::read_to_string(counts).unwrap()) / COUNTED;
+    compare(name, each);
+}
+
+fn compare(name: &str, each: u64) {
+    let file = "bench/instructions.json";
+    let budgets = std::fs::read(repository().join(file)).unwrap();
+    let budgets: Value = serde_json::from_slice(&budgets).unwrap();
+    let budget = budgets[name].as_f64().unwrap();
+    let off = each as f64 / budget - 1.0;
+    println!("{name}: {each} instructions for each request");
+    assert!(
+        off.abs() < TOLERANCE,
+        "`{name}` takes {each} instructions for each request, {:+.1} % of what {file} says. If that is worth it, or an \
+         improvement, put the new figure there, and say why in the commit",
+        off * 100.0
+    );
+}
+
+fn folder_of(plugins: &[(&str, &str)]) -> TempDir {
+    let file = |(name, _): &(&str, &str)| (format!("{name}.wasm"), bundled(name));
+    let files: Vec<_> = plugins.iter().map(file).collect();
+    let files: Vec<_> = files.iter().map(|(n, b)| (n.as_str(), b.clone())).collect();
+    folder(&files)
+}
+
+/// With few instances: valgrind has less address space to give than a process has by itself.
+fn configuration(origin: &Origin, plugins: &[(&str, &str)]) -> String {
+    let plugins: String = plugins
+        .iter()
+        .map(|(name, config)| format!("[[route.plugins]]\nuse = \"{name}\"\n{config}\n"))
+        .collect();
+    format!(
+        "[server]\nthreads = 1\n[log]\nformat = \"json\"\naccess = false\n\
+         [plugins]\ninstances = 12\ncache = \"off\"\ndeadline = \"1s\"\n\
+         allow = [\"attributes\", \"log\", \"metrics\", \"clock\", \"limiter\"]\n{}\n{plugins}",
+        route_to(origin)
+    )
+}
+
+fn joined(option: &str, path: &Path) -> String {
+    format!("{option}{}", path.display())
+}
+
+/// What callgrind counted in all.
+fn total(counts: &str) -> u64 {
+    let mut lines = counts.lines();
+    let total = lines.find_map(|line| line.strip_prefix("totals: "));
+    total.unwrap().trim().parse().unwrap()
+}
