@@ -1,0 +1,54 @@
+"""What a measure gets and what its figures are called."""
+
+import argparse
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from peers import Job, Peer, Site
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A proxy with a job, which is a row of a table."""
+
+    label: str
+    peer: Peer
+    job: Job
+    workers: int = 1
+    routes: int = 0
+    changes: bool = False
+    """Whether it is changed under load, in the scenario that does so."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A contender that listens."""
+
+    contender: Contender
+    site: Site
+    process: subprocess.Popen
+    options: argparse.Namespace
+    program: Path
+    """bench-load."""
+
+    @property
+    def port(self) -> int:
+        return self.site.port
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def tls_url(self, path: str) -> str:
+        return f"https://localhost:{self.port}{path}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure: its key in a row of results, its heading, and how it is written."""
+
+    key: str
+    heading: str
+    digits: int = 0
+    spread: bool = False
+    """Whether the extremes of the repetitions are shown beside the median."""

@@ -1,0 +1,97 @@
+"""Contenders take turns, forwards and then backwards, so that a busy minute hits all of them alike."""
+
+import argparse
+import http.client
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+from measures import Contender, Run
+from peers import Site
+from probes import PROBES
+from processes import free_ports, running
+from scenarios import Scenario
+
+# What a contender that does not work may cause; the others are still worth measuring.
+FAILURES = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    subprocess.SubprocessError,
+    http.client.HTTPException,
+)
+
+
+def measure_all(
+    scenario: Scenario, contenders: list[Contender], options: argparse.Namespace
+) -> list[dict]:
+    """One row for each turn of each contender."""
+    print(f"{scenario.name}: {scenario.title}", flush=True)
+    program = options.build.resolve() / "release" / "bench-load"
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as name:
+        folder = Path(name)
+        certificate(folder)
+        (folder / "origin").mkdir()
+        port = free_ports(1)[0]
+        command = scenario.upstream(program, folder / "origin", port)
+        with running("the origin", command, port, folder / "origin"):
+            for rep in range(options.reps):
+                for contender in contenders if rep % 2 == 0 else reversed(contenders):
+                    row = {"contender": contender.label, "rep": rep}
+                    try:
+                        row |= turn(scenario, contender, options, folder, port)
+                    except FAILURES as error:
+                        row["failure"] = str(error)
+                    tell(scenario, row, options)
+                    rows.append(row)
+    return rows
+
+
+def turn(
+    scenario: Scenario,
+    contender: Contender,
+    options: argparse.Namespace,
+    folder: Path,
+    upstream_port: int,
+) -> dict:
+    """Start a contender, probe it, measure it and stop it."""
+    port, admin_port = free_ports(2)
+    place = Path(tempfile.mkdtemp(dir=folder))
+    # nginx's workers may run as another user.
+    place.chmod(0o755)
+    site = Site(
+        place, port, admin_port, upstream_port, folder, contender.workers, contender.routes
+    )
+    command = contender.peer.jobs[contender.job](site)
+    program = options.build.resolve() / "release" / "bench-load"
+    with running(contender.label, command, port, place) as process:
+        run = Run(contender, site, process, options, program)
+        (scenario.probe or PROBES[contender.job])(run)
+        row = scenario.measure(run)
+        if process.poll() is not None:
+            raise RuntimeError(f"ended with {process.returncode} under load")
+    return row
+
+
+def certificate(folder: Path) -> None:
+    """A certificate for localhost that lives as long as the run."""
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    argv = ["openssl", "req", "-x509", "-days", "2", *curve, *subject, *files]
+    subprocess.run(argv, check=True, capture_output=True)
+    both = (folder / "cert.pem").read_text() + (folder / "key.pem").read_text()
+    (folder / "both.pem").write_text(both)
+
+
+def tell(scenario: Scenario, row: dict, options: argparse.Namespace) -> None:
+    """Show that something moves, and keep the raw figures: a run that is stopped has them."""
+    cost = scenario.cost
+    figure = row.get(cost.key)
+    outcome = row.get("failure") or f"{figure:.{cost.digits}f} {cost.heading}"
+    print(f"  {row['rep'] + 1}/{options.reps} {row['contender']}: {outcome}", flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with (options.out / "turns.jsonl").open("a") as file:
+        file.write(json.dumps({"scenario": scenario.name} | row) + "\n")
