@@ -50,7 +50,7 @@ def writes_upper_case(run) -> None:
 
 
 def speaks_h2(run) -> None:
-    context = ssl.create_default_context(cafile=run.site.certificate / "cert.pem")
+    context = ssl.create_default_context(cafile=run.site.shared / "cert.pem")
     context.set_alpn_protocols(["h2"])
     with socket.create_connection(("127.0.0.1", run.port), 5) as plain:
         with context.wrap_socket(plain, server_hostname="localhost") as secure:
@@ -72,6 +72,12 @@ def echoes(run) -> None:
     expect(load.requests > 0 and load.errors == 0, f"{load.requests} echoes, {load.errors} errors")
 
 
+def reaches(run) -> None:
+    """Any upstream, whatever it answers."""
+    status = get(run.port, "/")[0]
+    expect(status == 200, f"{status} instead of the upstream's answer")
+
+
 def routes(run) -> None:
     paths = run.site.route_paths()
     for path in (paths[0], paths[-1]):
@@ -90,9 +96,12 @@ PROBES = {
     Job.WEBSOCKET: echoes,
     Job.ROUTES: routes,
     Job.LOG: forwards,
+    Job.BOUNDED: forwards,
     Job.FIVE: five_plugins,
     Job.FRESH: fresh_instances,
     Job.ASIDE: forwards,
+    Job.ROUTES_FILTER: routes,
+    Job.HUNDRED: forwards,
 }
 
 

@@ -9,6 +9,10 @@ import picture
 from measures import Column
 from scenarios import Scenario
 
+# Beyond these a table says that it was disturbed.
+LAG_MICROSECONDS = 200
+OTHERS_CORES = 0.1
+
 
 @dataclass(frozen=True)
 class Table:
@@ -71,6 +75,12 @@ def notes(table: Table) -> list[str]:
     lost = {row["contender"] for row in table.rows if row.get("rate_lost")}
     if lost:
         lines.append(f"not all answered at the fixed rate: {', '.join(sorted(lost))}")
+    lag = max((row.get("rate_own_lag_p99", 0) for row in table.rows), default=0)
+    if lag > LAG_MICROSECONDS:
+        lines.append(f"at the fixed rate the client itself was late, by up to {lag:,} µs (p99)")
+    others = max((row.get("others_cores", 0) for row in table.rows), default=0)
+    if others > OTHERS_CORES:
+        lines.append(f"other processes of the machine used up to {others:.1f} cores meanwhile")
     return lines
 
 

@@ -5,6 +5,8 @@ import http.client
 import json
 import subprocess
 import tempfile
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from measures import Contender, Run
@@ -33,19 +35,15 @@ def measure_all(
     with tempfile.TemporaryDirectory(prefix="tidegate-bench-") as name:
         folder = Path(name)
         certificate(folder)
-        (folder / "origin").mkdir()
-        port = free_ports(1)[0]
-        command = scenario.upstream(program, folder / "origin", port)
-        with running("the origin", command, port, folder / "origin"):
-            for rep in range(options.reps):
-                for contender in contenders if rep % 2 == 0 else reversed(contenders):
-                    row = {"contender": contender.label, "rep": rep}
-                    try:
-                        row |= turn(scenario, contender, options, folder, port)
-                    except FAILURES as error:
-                        row["failure"] = str(error)
-                    tell(scenario, row, options)
-                    rows.append(row)
+        for rep in range(options.reps):
+            for contender in contenders if rep % 2 == 0 else reversed(contenders):
+                row = {"contender": contender.label, "rep": rep}
+                try:
+                    row |= turn(scenario, contender, options, folder, program)
+                except FAILURES as error:
+                    row["failure"] = str(error)
+                tell(scenario, row, options)
+                rows.append(row)
     return rows
 
 
@@ -53,21 +51,25 @@ def turn(
     scenario: Scenario,
     contender: Contender,
     options: argparse.Namespace,
-    folder: Path,
-    upstream_port: int,
+    shared: Path,
+    program: Path,
 ) -> dict:
-    """Start a contender, probe it, measure it and stop it."""
-    port, admin_port = free_ports(2)
-    place = Path(tempfile.mkdtemp(dir=folder))
-    # nginx's workers may run as another user.
-    place.chmod(0o755)
+    """Start an upstream and a contender, probe, measure and stop them."""
+    port, admin_port, upstream_port = free_ports(3)
+    folder = Path(tempfile.mkdtemp(dir=shared))
+    (folder / "origin").mkdir()
     site = Site(
-        place, port, admin_port, upstream_port, folder, contender.workers, contender.routes
+        folder, port, admin_port, upstream_port, shared, contender.workers, contender.routes
     )
-    command = contender.peer.jobs[contender.job](site)
-    program = options.build.resolve() / "release" / "bench-load"
-    with running(contender.label, command, port, place) as process:
-        run = Run(contender, site, process, options, program)
+    with ExitStack() as servers:
+        command = scenario.upstream(program, folder / "origin", upstream_port)
+        start = running("the upstream", command, upstream_port, folder / "origin")
+        upstream = servers.enter_context(start)
+        command = contender.peer.jobs[contender.job](site)
+        begin = time.monotonic()
+        process = servers.enter_context(running(contender.label, command, port, folder))
+        started = time.monotonic() - begin
+        run = Run(contender, site, process, options, program, upstream, started)
         (scenario.probe or PROBES[contender.job])(run)
         row = scenario.measure(run)
         if process.poll() is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import clients
 import origin
 import probes
-from measures import Column, Contender, Run, full, idle, overload, swap
+from measures import Column, Contender, Run, full, idle, overload, start, swap
 from peers import Command, Job, Peer
 
 # Requests in a second that every contender can hold on a small machine.
@@ -57,6 +57,30 @@ def routes(peers: list[Peer]) -> list[Contender]:
     ]
 
 
+def routes_with_plugins(peers: list[Peer]) -> list[Contender]:
+    return [
+        Contender(f"{each.label}, {count:,}", each.peer, each.job, routes=count)
+        for each in chosen(peers, [("tidegate", Job.ROUTES), ("tidegate", Job.ROUTES_FILTER)])
+        for count in (1, 1000)
+    ]
+
+
+def connections(peers: list[Peer]) -> list[Contender]:
+    wanted = [(name, Job.FORWARD) for name in ("nginx", "haproxy", "envoy", "pingora", "tidegate")]
+    return [
+        Contender(f"{each.label}, {count:,}", each.peer, each.job, connections=count)
+        for each in chosen(peers, [*wanted, ("tidegate", Job.FILTER)])
+        for count in (1, 100, 5000)
+    ]
+
+
+def starters(peers: list[Peer]) -> list[Contender]:
+    wanted = [(name, Job.FORWARD) for name in ("nginx", "haproxy", "caddy", "envoy", "pingora")]
+    wanted += [("envoy +wasm", Job.FILTER)]
+    ours = [Job.FORWARD, Job.FILTER, Job.FIVE, Job.HUNDRED]
+    return chosen(peers, [*wanted, *(("tidegate", job) for job in ours)])
+
+
 def workers(peers: list[Peer]) -> list[Contender]:
     wanted = [("nginx", Job.FORWARD), ("haproxy", Job.FORWARD), ("envoy", Job.FORWARD)]
     wanted += [("tidegate", Job.FORWARD), ("tidegate", Job.FILTER)]
@@ -84,7 +108,8 @@ def changers(peers: list[Peer]) -> list[Contender]:
 
 
 def overloaded(peers: list[Peer]) -> list[Contender]:
-    return chosen(peers, [("nginx", Job.FORWARD), ("haproxy", Job.FORWARD), ("tidegate", Job.FORWARD)])
+    wanted = [(name, Job.FORWARD) for name in ("nginx", "haproxy", "tidegate")]
+    return chosen(peers, wanted + [(name, Job.BOUNDED) for name in ("nginx", "haproxy", "tidegate")])
 
 
 def chosen(peers: list[Peer], wanted: list[tuple[str, Job]]) -> list[Contender]:
@@ -92,12 +117,12 @@ def chosen(peers: list[Peer], wanted: list[tuple[str, Job]]) -> list[Contender]:
     return [
         Contender(name if job is Job.FORWARD else f"{name}: {job.value}", by_name[name], job)
         for name, job in wanted
-        if name in by_name
+        if name in by_name and job in by_name[name].jobs
     ]
 
 
 def small(run: Run, seconds: int) -> clients.Load:
-    return clients.wrk(run.url("/"), seconds, run.options.connections)
+    return clients.wrk(run.url("/"), seconds, run.connections)
 
 
 def large(run: Run, seconds: int) -> clients.Load:
@@ -128,7 +153,7 @@ function request()
   return requests[at]
 end
 """)
-    return clients.wrk(run.url("/"), seconds, run.options.connections, script)
+    return clients.wrk(run.url("/"), seconds, run.connections, script)
 
 
 def over_h2(run: Run, seconds: int) -> clients.Load:
@@ -136,7 +161,7 @@ def over_h2(run: Run, seconds: int) -> clients.Load:
 
 
 def messages(run: Run, seconds: int) -> clients.Load:
-    return clients.websocket(run.program, run.port, seconds, run.options.connections)
+    return clients.websocket(run.program, run.port, seconds, run.connections)
 
 
 SCENARIOS = [
@@ -215,6 +240,22 @@ SCENARIOS = [
         full.COST,
     ),
     Scenario(
+        "instances",
+        "A plugin on each of 1,000 routes, all of them asked for",
+        routes_with_plugins,
+        full.full_load(over_routes),
+        full.COLUMNS,
+        full.COST,
+    ),
+    Scenario(
+        "connections",
+        "1, 100 and 5,000 connections that are all busy",
+        connections,
+        full.full_load(small),
+        full.COLUMNS,
+        full.COST,
+    ),
+    Scenario(
         "workers",
         "One worker and two",
         workers,
@@ -222,6 +263,7 @@ SCENARIOS = [
         full.COLUMNS,
         full.COST,
     ),
+    Scenario("start", "A start, nothing asked yet", starters, start.measure, start.COLUMNS, start.COST),
     Scenario("idle", "Connections that say nothing", idlers, idle.measure, idle.COLUMNS, idle.COST),
     Scenario("swap", "Changes under load", changers, swap.measure, swap.COLUMNS, swap.COST),
     Scenario(
@@ -232,6 +274,6 @@ SCENARIOS = [
         overload.COLUMNS,
         overload.COST,
         upstream=origin.slow,
-        probe=lambda run: None,
+        probe=probes.reaches,
     ),
 ]

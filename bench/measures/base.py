@@ -17,6 +17,8 @@ class Contender:
     job: Job
     workers: int = 1
     routes: int = 0
+    connections: int | None = None
+    """Of clients, where it is not what the options say."""
     changes: bool = False
     """Whether it is changed under load, in the scenario that does so."""
 
@@ -31,6 +33,13 @@ class Run:
     options: argparse.Namespace
     program: Path
     """bench-load."""
+    origin: subprocess.Popen
+    started: float
+    """The seconds from its start until it listened."""
+
+    @property
+    def connections(self) -> int:
+        return self.contender.connections or self.options.connections
 
     @property
     def port(self) -> int:

@@ -52,19 +52,20 @@ def full_load(
 
 
 def at_full_load(run: Run, client: Callable[[Run, int], Load]) -> dict:
-    tree = process_tree(run.process.pid)
-    begin, before = time.monotonic(), cpu_seconds(tree)
-    busy, own = busy_seconds(), children_seconds()
+    tree, behind = process_tree(run.process.pid), process_tree(run.origin.pid)
+    begin, before, origins = time.monotonic(), cpu_seconds(tree), cpu_seconds(behind)
+    busy, clients_before = busy_seconds(), children_seconds()
     load = client(run, run.options.seconds)
     elapsed, used = time.monotonic() - begin, cpu_seconds(tree) - before
     if load.requests == 0:
         raise RuntimeError("no request was answered")
-    others = busy_seconds() - busy - used - (children_seconds() - own)
+    others = busy_seconds() - busy - used
+    others -= children_seconds() - clients_before + cpu_seconds(behind) - origins
     return dataclasses.asdict(load) | {
         "cpu_us": used / load.requests * 1e6,
         "cores": used / elapsed,
         "rss_mib": resident_mib(tree),
-        # The origin and whatever else ran on the machine.
+        # What else ran on the machine: it makes latencies longer, and throughput less.
         "others_cores": others / elapsed,
     }
 

@@ -33,9 +33,9 @@ def measure(run: Run) -> dict:
         if hard != resource.RLIM_INFINITY and hard < wanted:
             raise RuntimeError(f"this user may open {hard} files, {wanted} are needed")
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    tree = process_tree(run.process.pid)
     for _ in range(20):
         ask(run.port).close()
+    tree = process_tree(run.process.pid)
     before = resident_mib(tree)
     held = []
     try:

@@ -8,6 +8,10 @@ from .base import Column, Run
 
 TIMES_CAPACITY = 3
 CONNECTIONS = 4000
+# At least: a queue needs time to grow.
+STORM_SECONDS = 4
+# After it. A recovery that takes as long was not seen.
+WATCHED_SECONDS = 10
 # Clients go away after this.
 TIMEOUT_MS = 2000
 
@@ -30,12 +34,12 @@ COLUMNS = [
 
 def measure(run: Run) -> dict:
     """Figures of the time beyond capacity, and how long after it requests still went wrong or were late."""
-    seconds = run.options.seconds
+    seconds = max(run.options.seconds, STORM_SECONDS)
     calm, storm = SLOW_CAPACITY / 2, SLOW_CAPACITY * TIMES_CAPACITY
-    tree = process_tree(run.process.pid)
     clients.steady(run.program, run.port, "/", [(calm, 1)])
+    tree = process_tree(run.process.pid)
     before, used = resident_mib(tree), cpu_seconds(tree)
-    phases = [(calm, 2), (storm, seconds), (calm, seconds + TIMEOUT_MS / 1000)]
+    phases = [(calm, 2), (storm, seconds), (calm, WATCHED_SECONDS)]
     answer = clients.steady(run.program, run.port, "/", phases, CONNECTIONS, TIMEOUT_MS)
     used = cpu_seconds(tree) - used
     _, beyond, after = answer["phases"]

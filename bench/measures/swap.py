@@ -9,6 +9,7 @@ import urllib.request
 
 import clients
 from accounting import peak_mib, process_tree
+from peers.tidegate import another
 
 from .base import Column, Run
 
@@ -32,7 +33,6 @@ COLUMNS = [
 def measure(run: Run) -> dict:
     """Load at a fixed rate; meanwhile, where the contender is one that changes, changes follow each other."""
     seconds = run.options.seconds
-    tree = process_tree(run.process.pid)
     argv = clients.steady_argv(run.program, run.port, "/", [(RATE, 0.5), (RATE, seconds)])
     client = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
     try:
@@ -57,17 +57,14 @@ def measure(run: Run) -> dict:
         "p99": phase["p99"],
         "max": phase["max"],
         "errors": phase["due"] - phase["accepted"],
-        "rss_mib": peak_mib(tree),
+        "rss_mib": peak_mib(process_tree(run.process.pid)),
     }
 
 
 def replace_plugin(run: Run, number: int) -> float:
     """Drop another version of the plugin in; gives the seconds until it is live."""
     path = run.site.folder / "plugins" / "token.wasm"
-    # A section of our own at the end makes another component of it, which does the same.
-    text = f"change {number}".encode()
-    section = bytes([len(b"bench")]) + b"bench" + text
-    content = path.read_bytes() + bytes([0, len(section)]) + section
+    content = another(path.read_bytes(), f"change {number}")
     version = hashlib.sha256(content).hexdigest()[:12]
     fresh = path.with_name(".token.tmp")
     fresh.write_bytes(content)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+# Requests that a proxy lets through at once where it is told to bound them.
+IN_FLIGHT = 40
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -21,10 +23,13 @@ class Job(Enum):
     WEBSOCKET = "websocket"
     ROUTES = "routes"
     LOG = "access log"
+    BOUNDED = "bounded"
     # What only Tidegate is asked to do, to see what its plugins cost.
     FIVE = "five plugins"
     FRESH = "fresh instances"
     ASIDE = "filter for another path"
+    ROUTES_FILTER = "filter on each route"
+    HUNDRED = "100 plugins"
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,8 @@ class Site:
     port: int
     admin_port: int
     upstream_port: int
-    certificate: Path
-    """A folder with cert.pem, key.pem and both.pem, for `localhost`."""
+    shared: Path
+    """A folder of all turns: cert.pem, key.pem and both.pem for `localhost`; what is kept between starts."""
     workers: int
     routes: int
 
@@ -47,7 +52,7 @@ class Site:
         return str(path)
 
     def route_paths(self) -> list[str]:
-        """The beginnings of the paths that are routed one by one, for Job.ROUTES."""
+        """The beginnings of the paths that are routed one by one, where there are such routes."""
         return [f"/r{number}/" for number in range(self.routes)]
 
 

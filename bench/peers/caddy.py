@@ -33,7 +33,7 @@ def peers() -> list[Peer]:
 
 def command(directives: str, site: Site, *, tls: bool = False) -> Command:
     address = f"https://localhost:{site.port}" if tls else f"http://:{site.port}"
-    certificate = f"tls {site.certificate}/cert.pem {site.certificate}/key.pem" if tls else ""
+    certificate = f"tls {site.shared}/cert.pem {site.shared}/key.pem" if tls else ""
     config = site.write(
         "Caddyfile",
         f"""

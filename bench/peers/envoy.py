@@ -144,7 +144,7 @@ def command(filters: list[dict], routes, site: Site, *, tls: bool = False, log: 
         manager["typed_config"]["access_log"] = [access]
     chain = {"filters": [manager]}
     if tls:
-        chain["transport_socket"] = transport(site.certificate)
+        chain["transport_socket"] = transport(site.shared)
     listener = {
         "name": "web",
         "address": address(site.port),
@@ -176,10 +176,10 @@ def address(port: int) -> dict:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def transport(certificate: Path) -> dict:
+def transport(shared: Path) -> dict:
     pair = {
-        "certificate_chain": {"filename": f"{certificate}/cert.pem"},
-        "private_key": {"filename": f"{certificate}/key.pem"},
+        "certificate_chain": {"filename": f"{shared}/cert.pem"},
+        "private_key": {"filename": f"{shared}/key.pem"},
     }
     context = {"alpn_protocols": ["h2", "http/1.1"], "tls_certificates": [pair]}
     kind = f"{TYPES}.transport_sockets.tls.v3.DownstreamTlsContext"

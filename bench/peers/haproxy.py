@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from .base import Command, Job, Peer, Site
+from .base import IN_FLIGHT, Command, Job, Peer, Site
 
 FORWARD = "    default_backend origin"
 
@@ -12,6 +12,9 @@ HEADERS = f"""    http-request set-header x-bench 1
 
 FILTER = f"""    http-request deny deny_status 403 unless {{ req.hdr(x-token) -m str secret }}
 {HEADERS}"""
+
+# So many requests at once; the others wait in a queue, and are refused when that takes too long.
+BOUND = f"maxconn {IN_FLIGHT}"
 
 LUA_FILTER = f"""    http-request lua.bench_request
     http-response lua.bench_response
@@ -67,6 +70,7 @@ def peers() -> list[Peer]:
                 Job.WEBSOCKET: partial(command, FORWARD),
                 Job.ROUTES: routes,
                 Job.LOG: partial(command, FORWARD, log=True),
+                Job.BOUNDED: partial(command, FORWARD, bound=BOUND),
             },
             version=("-v",),
         ),
@@ -81,11 +85,11 @@ def peers() -> list[Peer]:
 
 
 def command(
-    rules: str, site: Site, *, code: str = "", tls: bool = False, log: bool = False
+    rules: str, site: Site, *, code: str = "", tls: bool = False, log: bool = False, bound: str = ""
 ) -> Command:
     bind = f"127.0.0.1:{site.port} backlog 4096"
     if tls:
-        bind += f" ssl crt {site.certificate}/both.pem alpn h2,http/1.1"
+        bind += f" ssl crt {site.shared}/both.pem alpn h2,http/1.1"
     logging = "log stdout format raw daemon\n    option httplog" if log else "no log"
     config = site.write(
         "haproxy.cfg",
@@ -101,13 +105,14 @@ defaults
     timeout connect 5s
     timeout client 600s
     timeout server 600s
+    timeout queue 100ms
     timeout tunnel 600s
 frontend web
     bind {bind}
 {rules}
 backend origin
     http-reuse always
-    server one 127.0.0.1:{site.upstream_port} pool-max-conn 256
+    server one 127.0.0.1:{site.upstream_port} pool-max-conn 256 {bound}
 """,
     )
     return Command(["haproxy", "-db", "-f", config])

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from .base import Command, Job, Peer, Site, as_root
+from .base import IN_FLIGHT, Command, Job, Peer, Site, as_root
 
 MODULES = Path("/usr/lib/nginx/modules")
 NDK = MODULES / "ndk_http_module.so"
@@ -76,6 +76,11 @@ function upper(r, data, flags) { r.sendBuffer(data.toUpperCase(), flags); }
 export default { token, mark, any_length, upper };
 """
 
+# So many requests at once; the others are refused at once, there is no queue.
+BOUNDED = f"""
+        limit_conn all {IN_FLIGHT};
+        limit_conn_status 503;{FORWARD}"""
+
 WEBSOCKET = """
         location / {
             proxy_set_header upgrade $http_upgrade;
@@ -99,6 +104,9 @@ def peers() -> list[Peer]:
                 Job.WEBSOCKET: partial(command, WEBSOCKET),
                 Job.ROUTES: routes,
                 Job.LOG: partial(command, FORWARD, log=True),
+                Job.BOUNDED: partial(
+                    command, BOUNDED, code="limit_conn_zone $server_addr zone=all:64k;"
+                ),
             },
             version=("-v",),
         ),
@@ -150,8 +158,8 @@ def command(
     listen = f"127.0.0.1:{site.port} backlog=4096"
     if tls:
         listen += f""" ssl http2;
-        ssl_certificate {site.certificate}/cert.pem;
-        ssl_certificate_key {site.certificate}/key.pem"""
+        ssl_certificate {site.shared}/cert.pem;
+        ssl_certificate_key {site.shared}/key.pem"""
     server = f"""
     server {{
         listen {listen};{locations}

@@ -49,8 +49,8 @@ def pingap(location: str, site: Site, *, tls: bool = False) -> Command:
         certificate = f"""
 [certificates.local]
 domains = "localhost"
-tls_cert = "{site.certificate}/cert.pem"
-tls_key = "{site.certificate}/key.pem"
+tls_cert = "{site.shared}/cert.pem"
+tls_key = "{site.shared}/key.pem"
 is_default = true
 """
     config = site.write(

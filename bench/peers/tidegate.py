@@ -57,6 +57,7 @@ def peers(program: Path, wasm: dict[str, Path]) -> list[Peer]:
         Job.TLS: partial(start, [], tls=True),
         Job.WEBSOCKET: partial(start, []),
         Job.ROUTES: partial(start, []),
+        Job.ROUTES_FILTER: partial(start, [TOKEN]),
         Job.LOG: partial(start, [], log=True),
         Job.FILTER: partial(start, [TOKEN]),
         Job.HEADERS: partial(start, [HEADERS]),
@@ -65,8 +66,31 @@ def peers(program: Path, wasm: dict[str, Path]) -> list[Peer]:
         Job.FRESH: partial(start, [FRESH]),
         Job.ASIDE: partial(start, [ASIDE]),
     }
+    jobs[Job.HUNDRED] = partial(hundred, str(program), wasm["token"])
     source = "run `make bench`, or name another binary with --tidegate"
     return [Peer("tidegate", str(program), source, jobs, needs=tuple(files.values()))]
+
+
+def hundred(program: str, token: Path, site: Site) -> Command:
+    """A route for each of 100 plugins, which are different files that do the same."""
+    files = {}
+    for number in range(100):
+        files[f"token-{number}"] = site.folder / f"token-{number}.wasm"
+        files[f"token-{number}"].write_bytes(another(token.read_bytes(), str(number)))
+    started = command(program, files, [], site)
+    config = site.folder / "tidegate.toml"
+    with config.open("a") as file:
+        for number, name in enumerate(files):
+            shutil.copy(files[name], site.folder / "plugins")
+            path = f'match = {{ path = "/another/{number}" }}'
+            file.write(f'\n[[route]]\nupstream = "origin"\n{path}\nplugins = ["{name}"]\n')
+    return started
+
+
+def another(component: bytes, mark: str) -> bytes:
+    """Another component that does the same: with a custom section at its end."""
+    content = bytes([len(b"bench")]) + b"bench" + mark.encode()
+    return component + bytes([0, len(content)]) + content
 
 
 def command(
@@ -84,7 +108,7 @@ def command(
     folder.mkdir()
     for name in set(re.findall(r'use = "([^"]+)"', plugins)):
         shutil.copy(files[name], folder / f"{name}.wasm")
-    pair = f'cert = "{site.certificate}/cert.pem", key = "{site.certificate}/key.pem"'
+    pair = f'cert = "{site.shared}/cert.pem", key = "{site.shared}/key.pem"'
     secure = f"\n[listener.tls]\ncertificates = [{{ {pair} }}]\n" if tls else ""
     matches = [f'match = {{ path = "{path}*" }}' for path in site.route_paths()] or [""]
     routes = "".join(f'\n[[route]]\nupstream = "origin"\n{match}{plugins}' for match in matches)
@@ -110,8 +134,7 @@ address = "127.0.0.1:{site.admin_port}"
 [plugins]
 directory = "{folder}"
 allow = ["attributes", "log", "metrics", "clock", "limiter"]
-cache = "{site.folder}/cache"
-on_failure = "open"
+cache = "{site.shared}/cache"
 
 [upstream.origin]
 peers = ["127.0.0.1:{site.upstream_port}"]

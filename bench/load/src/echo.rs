@@ -44,7 +44,12 @@ fn echo(mut stream: TcpStream) -> Outcome {
         let mask = [message[2], message[3], message[4], message[5]];
         let mut answer = vec![message[0], message[1] & 0x7f];
         let payload = &message[6..6 + length];
-        answer.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        answer.extend(
+            payload
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
         stream.write_all(&answer)?;
     }
 }

@@ -47,12 +47,20 @@ impl Answer {
                     };
                     let digits = line.split(';').next().unwrap_or_default().trim();
                     let size = usize::from_str_radix(digits, 16).map_err(|_| "no chunk size")?;
-                    self.state = if size == 0 { State::Trailers } else { State::Chunk(size + 2) };
+                    self.state = if size == 0 {
+                        State::Trailers
+                    } else {
+                        State::Chunk(size + 2)
+                    };
                 }
                 State::Chunk(left) => {
                     let taken = left.min(self.data.len());
                     self.data.drain(..taken);
-                    self.state = if left == taken { State::ChunkSize } else { State::Chunk(left - taken) };
+                    self.state = if left == taken {
+                        State::ChunkSize
+                    } else {
+                        State::Chunk(left - taken)
+                    };
                     if left != taken {
                         return Ok(false);
                     }
@@ -70,10 +78,15 @@ impl Answer {
         let head = String::from_utf8_lossy(head).to_ascii_lowercase();
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1));
-        self.status = status.and_then(|digits| digits.parse().ok()).ok_or("no status")?;
+        self.status = status
+            .and_then(|digits| digits.parse().ok())
+            .ok_or("no status")?;
         let mut body = None;
         for line in lines {
-            match line.split_once(':').map(|(name, value)| (name, value.trim())) {
+            match line
+                .split_once(':')
+                .map(|(name, value)| (name, value.trim()))
+            {
                 Some(("content-length", value)) => {
                     body = Some(State::Length(value.parse().map_err(|_| "no length")?));
                 }

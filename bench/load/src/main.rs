@@ -35,13 +35,25 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Outcome {
     match words {
-        ["rate", address, path, connections, timeout, phases, headers @ ..] => {
-            let settings = rate::Settings::read(address, path, connections, timeout, phases, headers)?;
+        [
+            "rate",
+            address,
+            path,
+            connections,
+            timeout,
+            phases,
+            headers @ ..,
+        ] => {
+            let settings =
+                rate::Settings::read(address, path, connections, timeout, phases, headers)?;
             rate::run(&settings)
         }
-        ["ws", address, connections, seconds, bytes] => {
-            ws::run(address.parse()?, connections.parse()?, seconds.parse()?, bytes.parse()?)
-        }
+        ["ws", address, connections, seconds, bytes] => ws::run(
+            address.parse()?,
+            connections.parse()?,
+            seconds.parse()?,
+            bytes.parse()?,
+        ),
         ["echo", address] => echo::run(address),
         ["slow", address, slots, milliseconds] => {
             slow::run(address, slots.parse()?, milliseconds.parse()?)

@@ -59,7 +59,11 @@ pub fn run(settings: &Settings) -> Outcome {
     let mut load = Load::new(settings)?;
     load.drive()?;
     let phases: Vec<String> = load.phases.iter_mut().map(Phase::json).collect();
-    println!("{{\"phases\": [{}], {}}}", phases.join(", "), load.lag.json("own_lag_"));
+    println!(
+        "{{\"phases\": [{}], {}}}",
+        phases.join(", "),
+        load.lag.json("own_lag_")
+    );
     Ok(())
 }
 
@@ -105,7 +109,8 @@ impl<'a> Load<'a> {
             phases: Vec::new(),
             lag: Latencies::default(),
         };
-        load.connections.resize_with(settings.connections, Connection::default);
+        load.connections
+            .resize_with(settings.connections, Connection::default);
         for index in 0..settings.connections {
             load.connect(index)?;
         }
@@ -143,7 +148,11 @@ impl<'a> Load<'a> {
             }
             self.arm(left.min(SWEEP))?;
             events.clear();
-            epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None)?;
+            epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                None,
+            )?;
             for event in &events {
                 match event.data.u64() {
                     TIMER => self.sweep(Instant::now()),
@@ -154,9 +163,18 @@ impl<'a> Load<'a> {
     }
 
     fn arm(&self, after: Duration) -> Outcome {
-        let it_value = Timespec { tv_sec: 0, tv_nsec: i64::from(after.subsec_nanos().max(1)) };
-        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let spec = Itimerspec { it_interval, it_value };
+        let it_value = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(after.subsec_nanos().max(1)),
+        };
+        let it_interval = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let spec = Itimerspec {
+            it_interval,
+            it_value,
+        };
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
         Ok(())
     }
@@ -195,7 +213,12 @@ impl<'a> Load<'a> {
         let stream = TcpStream::connect_timeout(&self.settings.address, self.settings.timeout)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        epoll::add(&self.epoll, &stream, EventData::new_u64(index as u64), EventFlags::IN)?;
+        epoll::add(
+            &self.epoll,
+            &stream,
+            EventData::new_u64(index as u64),
+            EventFlags::IN,
+        )?;
         self.connections[index].stream = Some(stream);
         Ok(())
     }

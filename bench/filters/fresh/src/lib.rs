@@ -19,7 +19,10 @@ struct Token {}
 impl Plugin for Token {
     fn on_request(&self, request: &mut Request) -> Action {
         let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
-        if request.header("x-token").is_none_or(|token| token != "secret") {
+        if request
+            .header("x-token")
+            .is_none_or(|token| token != "secret")
+        {
             return request.respond(Reply::new(403).text(seen.to_string()));
         }
         request.set_header("x-bench", "1").ok();

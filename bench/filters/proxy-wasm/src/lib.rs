@@ -22,7 +22,11 @@ impl RootContext for Root {
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(if self.upper { Box::new(Upper) } else { Box::new(Token) })
+        Some(if self.upper {
+            Box::new(Upper)
+        } else {
+            Box::new(Token)
+        })
     }
 
     fn get_type(&self) -> Option<ContextType> {

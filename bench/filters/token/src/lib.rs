@@ -24,7 +24,10 @@ impl Plugin for Token {
     }
 
     fn on_request(&self, request: &mut Request) -> Action {
-        if request.header("x-token").is_none_or(|token| token != "secret") {
+        if request
+            .header("x-token")
+            .is_none_or(|token| token != "secret")
+        {
             return request.respond(Reply::new(403));
         }
         request.set_header("x-bench", "1").ok();
