@@ -93,8 +93,8 @@ def steady(
 
     Latencies count from the moment at which a request was due.
     """
-    return json.loads(run(steady_argv(program, port, path, phases, connections, timeout_ms),
-                          sum(seconds for _, seconds in phases)))
+    argv = steady_argv(program, port, path, phases, connections, timeout_ms)
+    return json.loads(run(argv, sum(seconds for _, seconds in phases)))
 
 
 def steady_argv(

@@ -75,7 +75,7 @@ def notes(table: Table) -> list[str]:
     lost = {row["contender"] for row in table.rows if row.get("rate_lost")}
     if lost:
         lines.append(f"not all answered at the fixed rate: {', '.join(sorted(lost))}")
-    lag = max((row.get("rate_own_lag_p99", 0) for row in table.rows), default=0)
+    lag = max((row.get("own_lag_p99", 0) for row in table.rows), default=0)
     if lag > LAG_MICROSECONDS:
         lines.append(f"at the fixed rate the client itself was late, by up to {lag:,} µs (p99)")
     others = max((row.get("others_cores", 0) for row in table.rows), default=0)

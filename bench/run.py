@@ -6,6 +6,7 @@ README.md beside this file says what is measured and how to read it. Only the st
 
 import argparse
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -18,6 +19,7 @@ from peers import Peer, all_peers
 from scenarios import SCENARIOS, Scenario
 
 ROOT = Path(__file__).resolve().parent.parent
+OPEN_FILES = 20000
 NEEDED = {
     "nginx": "Debian package nginx-light",
     "wrk": "Debian package wrk",
@@ -30,6 +32,7 @@ def main() -> int:
     options = arguments()
     # Ends through the `finally` blocks, so that no server is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
+    open_files()
     # Where Debian keeps nginx, and where `make bench` puts what is from elsewhere.
     os.environ["PATH"] += f":/usr/sbin:{ROOT}/target/tools/bin"
     build = options.build.resolve()
@@ -63,6 +66,16 @@ def main() -> int:
         for path in report.write(folder, head, tables):
             print(f"wrote {path}")
     return 1 if failed else 0
+
+
+def open_files() -> None:
+    """Thousands of connections are as many descriptors, here and in what we start."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if wanted < OPEN_FILES:
+        print(f"this user may open {hard} files, {OPEN_FILES} are wanted: much may fail that needs many connections")
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def measure(scenario: Scenario, peers: list[Peer], options: argparse.Namespace) -> report.Table:

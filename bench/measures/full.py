@@ -81,5 +81,5 @@ def at_rate(run: Run, rate: int, path: str) -> dict:
         "rate_p50": phase["p50"],
         "rate_p99": phase["p99"],
         "rate_lost": lost,
-        "rate_own_lag_p99": answer["own_lag_p99"],
+        "own_lag_p99": answer["own_lag_p99"],
     }

@@ -1,6 +1,5 @@
 """What an open connection costs that says nothing."""
 
-import resource
 import socket
 import time
 
@@ -10,8 +9,6 @@ from .base import Column, Run
 
 SETTLE_SECONDS = 2
 REQUEST = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nx-token: secret\r\n\r\n"
-# The client's end of each connection is a descriptor of ours.
-SPARE_DESCRIPTORS = 100
 
 COST = Column("kib_each", "KiB each", 1, spread=True)
 COLUMNS = [
@@ -27,12 +24,6 @@ COLUMNS = [
 def measure(run: Run) -> dict:
     """Open connections one after the other, ask once on each, and leave them open."""
     count = run.options.idle
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count + SPARE_DESCRIPTORS
-    if soft < wanted:
-        if hard != resource.RLIM_INFINITY and hard < wanted:
-            raise RuntimeError(f"this user may open {hard} files, {wanted} are needed")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     for _ in range(20):
         ask(run.port).close()
     tree = process_tree(run.process.pid)

@@ -1,4 +1,4 @@
-"""Three times as many requests as the upstream can take, between times with half as many as it can."""
+"""Three times as many requests as the upstream can take, between times with a quarter of it."""
 
 import clients
 from accounting import cpu_seconds, peak_mib, process_tree, resident_mib
@@ -7,13 +7,14 @@ from origin import SLOW_CAPACITY
 from .base import Column, Run
 
 TIMES_CAPACITY = 3
-CONNECTIONS = 4000
+# Clients go away after this.
+TIMEOUT_MS = 1000
+# As many as can be under way, so that each request is sent when it is due.
+CONNECTIONS = SLOW_CAPACITY * TIMES_CAPACITY * TIMEOUT_MS // 1000
 # At least: a queue needs time to grow.
 STORM_SECONDS = 4
 # After it. A recovery that takes as long was not seen.
-WATCHED_SECONDS = 10
-# Clients go away after this.
-TIMEOUT_MS = 2000
+WATCHED_SECONDS = 15
 
 COST = Column("p99", "p99 ms", 0, spread=True)
 COLUMNS = [
@@ -35,7 +36,7 @@ COLUMNS = [
 def measure(run: Run) -> dict:
     """Figures of the time beyond capacity, and how long after it requests still went wrong or were late."""
     seconds = max(run.options.seconds, STORM_SECONDS)
-    calm, storm = SLOW_CAPACITY / 2, SLOW_CAPACITY * TIMES_CAPACITY
+    calm, storm = SLOW_CAPACITY / 4, SLOW_CAPACITY * TIMES_CAPACITY
     clients.steady(run.program, run.port, "/", [(calm, 1)])
     tree = process_tree(run.process.pid)
     before, used = resident_mib(tree), cpu_seconds(tree)

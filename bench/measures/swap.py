@@ -47,7 +47,8 @@ def measure(run: Run) -> dict:
     finally:
         client.kill()
         client.wait()
-    phase = json.loads(output)["phases"][1]
+    answer = json.loads(output)
+    phase = answer["phases"][1]
     known = [each for each in taken if each is not None]
     return {
         "changes": len(taken),
@@ -57,6 +58,7 @@ def measure(run: Run) -> dict:
         "p99": phase["p99"],
         "max": phase["max"],
         "errors": phase["due"] - phase["accepted"],
+        "own_lag_p99": answer["own_lag_p99"],
         "rss_mib": peak_mib(process_tree(run.process.pid)),
     }
 

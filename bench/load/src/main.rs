@@ -9,6 +9,7 @@
 
 mod echo;
 mod http;
+mod phase;
 mod rate;
 mod slow;
 mod summary;

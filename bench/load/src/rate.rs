@@ -3,9 +3,12 @@
 
 use crate::Outcome;
 use crate::http::Answer;
+use crate::phase::Phase;
 use crate::summary::Latencies;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
@@ -18,8 +21,6 @@ use std::time::{Duration, Instant};
 /// The timer among the tokens of connections.
 const TIMER: u64 = u64::MAX;
 const SWEEP: Duration = Duration::from_millis(10);
-/// A request that took longer is late: it tells when a proxy has recovered.
-const LATE: Duration = Duration::from_millis(100);
 
 pub struct Settings {
     address: SocketAddr,
@@ -90,6 +91,7 @@ struct Due {
 #[derive(Default)]
 struct Connection {
     stream: Option<TcpStream>,
+    connecting: bool,
     request: Option<Due>,
     answer: Answer,
 }
@@ -156,7 +158,7 @@ impl<'a> Load<'a> {
             for event in &events {
                 match event.data.u64() {
                     TIMER => self.sweep(Instant::now()),
-                    index => self.readable(index as usize),
+                    index => self.ready(index as usize),
                 }
             }
         }
@@ -180,7 +182,7 @@ impl<'a> Load<'a> {
     }
 
     fn due(&mut self, due: Due) {
-        self.phases[due.phase].due += 1;
+        self.phases[due.phase].is_due(due.at);
         match self.free.pop() {
             Some(index) => {
                 self.lag.add(due.at.elapsed());
@@ -192,35 +194,78 @@ impl<'a> Load<'a> {
 
     fn send(&mut self, index: usize, due: Due) {
         self.connections[index].request = Some(due);
-        let sent = self.write(index);
+        let sent = match self.connections[index].stream {
+            // It is sent when the connection is there.
+            None => self.connect(index),
+            Some(_) => self.write(index),
+        };
         if sent.is_err() {
-            self.phases[due.phase].errors += 1;
+            self.phases[due.phase].failed(due.at);
             self.close(index);
         }
     }
 
     fn write(&mut self, index: usize) -> Outcome {
-        if self.connections[index].stream.is_none() {
-            self.connect(index)?;
-        }
         if let Some(stream) = &mut self.connections[index].stream {
             stream.write_all(&self.settings.request)?;
         }
         Ok(())
     }
 
+    /// Begin to connect. A full backlog must not keep us from all that is due meanwhile.
     fn connect(&mut self, index: usize) -> Outcome {
-        let stream = TcpStream::connect_timeout(&self.settings.address, self.settings.timeout)?;
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        match connect(&socket, &self.settings.address) {
+            Ok(()) | Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let stream = TcpStream::from(socket);
         stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+        let events = EventFlags::IN | EventFlags::OUT;
         epoll::add(
             &self.epoll,
             &stream,
             EventData::new_u64(index as u64),
-            EventFlags::IN,
+            events,
         )?;
         self.connections[index].stream = Some(stream);
+        self.connections[index].connecting = true;
         Ok(())
+    }
+
+    fn connected(&mut self, index: usize) -> Outcome {
+        self.connections[index].connecting = false;
+        if let Some(stream) = &self.connections[index].stream {
+            if let Some(error) = stream.take_error()? {
+                return Err(error.into());
+            }
+            epoll::modify(
+                &self.epoll,
+                stream,
+                EventData::new_u64(index as u64),
+                EventFlags::IN,
+            )?;
+        }
+        if self.connections[index].request.is_some() {
+            self.write(index)?;
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, index: usize) {
+        if !self.connections[index].connecting {
+            return self.readable(index);
+        }
+        if self.connected(index).is_err() {
+            match self.connections[index].request {
+                Some(due) => {
+                    self.phases[due.phase].failed(due.at);
+                    self.close(index);
+                }
+                None => self.connections[index].stream = None,
+            }
+        }
     }
 
     fn readable(&mut self, index: usize) {
@@ -281,81 +326,5 @@ impl<'a> Load<'a> {
                 self.close(index);
             }
         }
-    }
-}
-
-/// What became of the requests that were due in one phase.
-struct Phase {
-    rate: f64,
-    length: Duration,
-    begin: Instant,
-    due: u64,
-    accepted: Latencies,
-    refused: Latencies,
-    other: u64,
-    errors: u64,
-    timeouts: u64,
-    /// After the phase's begin, the last request that was due and went wrong or was late.
-    late_until: Duration,
-}
-
-impl Phase {
-    fn new(rate: f64, length: Duration, begin: Instant) -> Phase {
-        Phase {
-            rate,
-            length,
-            begin,
-            due: 0,
-            accepted: Latencies::default(),
-            refused: Latencies::default(),
-            other: 0,
-            errors: 0,
-            timeouts: 0,
-            late_until: Duration::ZERO,
-        }
-    }
-
-    fn answered(&mut self, due: Instant, status: u16) {
-        let latency = due.elapsed();
-        match status {
-            200..400 => self.accepted.add(latency),
-            429 | 500..600 => self.refused.add(latency),
-            _ => self.other += 1,
-        }
-        if status >= 400 || latency > LATE {
-            self.late(due);
-        }
-    }
-
-    fn failed(&mut self, due: Instant) {
-        self.errors += 1;
-        self.late(due);
-    }
-
-    fn given_up(&mut self, due: Instant) {
-        self.timeouts += 1;
-        self.late(due);
-    }
-
-    fn late(&mut self, due: Instant) {
-        self.late_until = self.late_until.max(due - self.begin);
-    }
-
-    fn json(&mut self) -> String {
-        format!(
-            "{{\"rate\": {}, \"seconds\": {}, \"due\": {}, \"accepted\": {}, \"refused\": {}, \"other\": {}, \
-             \"errors\": {}, \"timeouts\": {}, \"late_until_ms\": {}, {}, {}}}",
-            self.rate,
-            self.length.as_secs_f64(),
-            self.due,
-            self.accepted.count(),
-            self.refused.count(),
-            self.other,
-            self.errors,
-            self.timeouts,
-            self.late_until.as_millis(),
-            self.accepted.json(""),
-            self.refused.json("refused_"),
-        )
     }
 }
