@@ -30,8 +30,9 @@ NEEDED = {
 
 def main() -> int:
     options = arguments()
-    # Ends through the `finally` blocks, so that no server is left behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
+    # Both end through the `finally` blocks, so that no server is left behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     open_files()
     # Where Debian keeps nginx, and where `make bench` puts what is from elsewhere.
     os.environ["PATH"] += f":/usr/sbin:{ROOT}/target/tools/bin"
@@ -61,6 +62,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nstopped; what is complete is kept", file=sys.stderr)
         failed = True
+    if not tables:
+        return 1
     head["load average, end"] = environment.load_average()
     for folder in [options.out] + ([options.save] if options.save else []):
         for path in report.write(folder, head, tables):
@@ -99,6 +102,7 @@ def arguments() -> argparse.Namespace:
     add("--rate-seconds", type=int, default=3, help="length of a load at a fixed rate; 0 is none")
     add("--reps", type=int, default=3, help="turns of each contender; tables show the median")
     add("--quick", action="store_true", help="one turn of one second each, to see that it works")
+    add("--quiet", type=int, default=0, help="wait up to so many seconds for others before each turn")
     add("--connections", type=int, default=32, help="client connections")
     add("--idle", type=int, default=5000, help="connections of the scenario `idle`")
     add("--out", type=Path, default=Path("target/bench"), help="where JSON, tables and picture go")

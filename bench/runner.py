@@ -9,12 +9,15 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from accounting import busy_seconds
 from measures import Contender, Run
 from peers import Site
 from probes import PROBES
 from processes import free_ports, running
 from scenarios import Scenario
 
+# What others may use of the machine where a turn is to wait for quiet.
+QUIET_CORES = 0.2
 # What a contender that does not work may cause; the others are still worth measuring.
 FAILURES = (
     RuntimeError,
@@ -38,6 +41,7 @@ def measure_all(
         for rep in range(options.reps):
             for contender in contenders if rep % 2 == 0 else reversed(contenders):
                 row = {"contender": contender.label, "rep": rep}
+                wait_for_quiet(options.quiet)
                 try:
                     row |= turn(scenario, contender, options, folder, program)
                 except FAILURES as error:
@@ -75,6 +79,16 @@ def turn(
         if process.poll() is not None:
             raise RuntimeError(f"ended with {process.returncode} under load")
     return row
+
+
+def wait_for_quiet(seconds: int) -> None:
+    """Until others use little of the machine, or this time is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = busy_seconds()
+        time.sleep(0.5)
+        if busy_seconds() - before < 0.5 * QUIET_CORES:
+            return
 
 
 def certificate(folder: Path) -> None:
