@@ -55,7 +55,7 @@ def speaks_h2(run) -> None:
     with socket.create_connection(("127.0.0.1", run.port), 5) as plain:
         with context.wrap_socket(plain, server_hostname="localhost") as secure:
             expect(secure.selected_alpn_protocol() == "h2", "no h2 over TLS")
-    load = clients.h2load(run.tls_url("/"), 1, 1, 1, run.site.folder)
+    load = clients.h2load(run.tls_url("/"), 1, 1, 1, run.scratch)
     expect(load.requests > 0 and load.errors == 0, f"{load.requests} good, {load.errors} bad over h2")
 
 

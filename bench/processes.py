@@ -16,9 +16,11 @@ STOP_SECONDS = 10
 
 
 @contextmanager
-def running(name: str, command: Command, port: int, folder: Path):
-    """Start a server, wait until it listens, give its process, and stop it afterwards."""
-    output = folder / "output.log"
+def running(name: str, command: Command, port: int, output: Path):
+    """Start a server, wait until it listens, give its process, and stop it afterwards.
+
+    What it says goes to the file `output`.
+    """
     environment = os.environ | command.environment
     with output.open("wb") as log:
         # In a session of its own: what the terminal sends (Ctrl-C) is for us, and we stop it.

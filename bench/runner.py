@@ -60,20 +60,22 @@ def turn(
 ) -> dict:
     """Start an upstream and a contender, probe, measure and stop them."""
     port, admin_port, upstream_port = free_ports(3)
-    folder = Path(tempfile.mkdtemp(dir=shared))
-    (folder / "origin").mkdir()
-    site = Site(
-        folder, port, admin_port, upstream_port, shared, contender.workers, contender.routes
-    )
+    # What is written during a load stays out of the site: proxies may watch their configuration's folder.
+    scratch = Path(tempfile.mkdtemp(dir=shared))
+    for name in ("site", "upstream"):
+        (scratch / name).mkdir()
+    ports = (port, admin_port, upstream_port)
+    site = Site(scratch / "site", *ports, shared, contender.workers, contender.routes)
     with ExitStack() as servers:
-        command = scenario.upstream(program, folder / "origin", upstream_port)
-        start = running("the upstream", command, upstream_port, folder / "origin")
+        command = scenario.upstream(program, scratch / "upstream", upstream_port)
+        start = running("the upstream", command, upstream_port, scratch / "upstream.log")
         upstream = servers.enter_context(start)
         command = contender.peer.jobs[contender.job](site)
         begin = time.monotonic()
-        process = servers.enter_context(running(contender.label, command, port, folder))
+        start = running(contender.label, command, port, scratch / "output.log")
+        process = servers.enter_context(start)
         started = time.monotonic() - begin
-        run = Run(contender, site, process, options, program, upstream, started)
+        run = Run(contender, site, scratch, process, options, program, upstream, started)
         (scenario.probe or PROBES[contender.job])(run)
         row = scenario.measure(run)
         if process.poll() is not None:

@@ -130,7 +130,7 @@ def large(run: Run, seconds: int) -> clients.Load:
 
 
 def upload(run: Run, seconds: int) -> clients.Load:
-    script = run.site.folder / "upload.lua"
+    script = run.scratch / "upload.lua"
     script.write_text(
         f'wrk.method = "POST"\nwrk.body = string.rep("x", {origin.UPLOAD_BYTES})\n'
     )
@@ -139,7 +139,7 @@ def upload(run: Run, seconds: int) -> clients.Load:
 
 def over_routes(run: Run, seconds: int) -> clients.Load:
     """All routes, in an order that jumps."""
-    script = run.site.folder / "routes.lua"
+    script = run.scratch / "routes.lua"
     count = run.site.routes
     script.write_text(f"""
 local requests, at = {{}}, 0
@@ -157,7 +157,7 @@ end
 
 
 def over_h2(run: Run, seconds: int) -> clients.Load:
-    return clients.h2load(run.tls_url("/"), seconds, 8, 8, run.site.folder)
+    return clients.h2load(run.tls_url("/"), seconds, 8, 8, run.scratch)
 
 
 def messages(run: Run, seconds: int) -> clients.Load:

@@ -29,6 +29,8 @@ class Run:
 
     contender: Contender
     site: Site
+    scratch: Path
+    """A folder for the files of clients."""
     process: subprocess.Popen
     options: argparse.Namespace
     program: Path
