@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LABELS, VALUES = 760, 220, 90
-BAR, GAP, TITLE, FOOT = 14, 6, 44, 30
+WIDTH, LABELS, VALUES = 800, 270, 80
+BAR, GAP, TITLE, FOOT = 14, 6, 50, 30
 # Two columns of colours: for light ground, and where the reader's system prefers dark.
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }

@@ -1,7 +1,7 @@
 """The scenarios: who does what under which load, and which figures the table shows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import clients
@@ -77,8 +77,14 @@ def connections(peers: list[Peer]) -> list[Contender]:
 def starters(peers: list[Peer]) -> list[Contender]:
     wanted = [(name, Job.FORWARD) for name in ("nginx", "haproxy", "caddy", "envoy", "pingora")]
     wanted += [("envoy +wasm", Job.FILTER)]
-    ours = [Job.FORWARD, Job.FILTER, Job.FIVE, Job.HUNDRED]
-    return chosen(peers, [*wanted, *(("tidegate", job) for job in ours)])
+    wanted += [("tidegate", job) for job in (Job.FORWARD, Job.FILTER, Job.FIVE, Job.HUNDRED)]
+    found = chosen(peers, wanted)
+    first = [
+        replace(each, label=f"{each.label}, the first", first=True)
+        for each in found
+        if each.peer.caches and each.job is not Job.FORWARD
+    ]
+    return found + first
 
 
 def workers(peers: list[Peer]) -> list[Contender]:

@@ -19,6 +19,8 @@ class Contender:
     routes: int = 0
     connections: int | None = None
     """Of clients, where it is not what the options say."""
+    first: bool = False
+    """Whether each start is its first, with nothing kept from others."""
     changes: bool = False
     """Whether it is changed under load, in the scenario that does so."""
 

@@ -41,7 +41,9 @@ class Site:
     admin_port: int
     upstream_port: int
     shared: Path
-    """A folder of all turns: cert.pem, key.pem and both.pem for `localhost`; what is kept between starts."""
+    """A folder of all turns: cert.pem, key.pem and both.pem for `localhost`."""
+    cache: Path
+    """A folder for what is kept between starts."""
     workers: int
     routes: int
 
@@ -74,6 +76,8 @@ class Peer:
     source: str
     """Where who does not have it gets it."""
     jobs: dict[Job, Callable[[Site], Command]]
+    caches: bool = False
+    """Whether its first start does what later ones need not do again."""
     needs: tuple[Path, ...] = ()
     """Files without which it does not run, such as modules of the program."""
     version: tuple[str, ...] = ("--version",)

@@ -68,7 +68,8 @@ def peers(program: Path, wasm: dict[str, Path]) -> list[Peer]:
     }
     jobs[Job.HUNDRED] = partial(hundred, str(program), wasm["token"])
     source = "run `make bench`, or name another binary with --tidegate"
-    return [Peer("tidegate", str(program), source, jobs, needs=tuple(files.values()))]
+    needs = tuple(files.values())
+    return [Peer("tidegate", str(program), source, jobs, caches=True, needs=needs)]
 
 
 def hundred(program: str, token: Path, site: Site) -> Command:
@@ -134,7 +135,7 @@ address = "127.0.0.1:{site.admin_port}"
 [plugins]
 directory = "{folder}"
 allow = ["attributes", "log", "metrics", "clock", "limiter"]
-cache = "{site.shared}/cache"
+cache = "{site.cache}"
 
 [upstream.origin]
 peers = ["127.0.0.1:{site.upstream_port}"]
