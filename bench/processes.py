@@ -44,9 +44,10 @@ def wait_until_listening(
             return
         except OSError:
             time.sleep(0.02)
-    why = "still runs" if process.poll() is None else f"ended with {process.returncode}"
-    last = output.read_text(errors="replace")[-800:]
-    raise RuntimeError(f"{name} does not listen after {START_SECONDS} s and {why}:\n{last}")
+    ended = process.poll()
+    why = f"does not listen after {START_SECONDS} s" if ended is None else f"ended with {ended}"
+    last = output.read_text(errors="replace")[-800:].strip()
+    raise RuntimeError(f"{name} {why}: {last}")
 
 
 def stop(process: subprocess.Popen) -> None:

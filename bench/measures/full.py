@@ -17,6 +17,8 @@ from clients import Load
 from .base import Column, Run
 
 WARM_UP_SECONDS = 1
+# With more, what was measured is not the job.
+ERRORS_SHARE = 0.01
 
 COST = Column("cpu_us", "CPU-µs/req", 1, spread=True)
 COLUMNS = [
@@ -59,6 +61,8 @@ def at_full_load(run: Run, client: Callable[[Run, int], Load]) -> dict:
     elapsed, used = time.monotonic() - begin, cpu_seconds(tree) - before
     if load.requests == 0:
         raise RuntimeError("no request was answered")
+    if load.errors > load.requests * ERRORS_SHARE:
+        raise RuntimeError(f"{load.errors} errors beside {load.requests} answers")
     others = busy_seconds() - busy - used
     others -= children_seconds() - clients_before + cpu_seconds(behind) - origins
     return dataclasses.asdict(load) | {
