@@ -78,11 +78,15 @@ fuzz: setup-run ## many more cases (CASES) of property tests, and each fuzz targ
 	PROPTEST_CASES=$(CASES) cargo test --release $(PURE) -p tidegate-listen
 	$(if $(call has,fuzz),$(FUZZ),@echo 'cargo-fuzz is not installed: no fuzz target was run')
 
-bench: setup-bench plugins ## the proxy beside its peers (BENCH="--seconds 10 --reps 5"); see bench/README.md
+BENCH_BUILD := $(TARGET)/bench-build
+bench: setup-bench plugins ## the proxy beside its peers (BENCH="--scenario filter --reps 5"); see bench/README.md
 	$(call step,building the proxy with all optimisations (some minutes the first time))
 	cargo build --release -p tidegate -p tidegate-http --bins --example plain_pingora
+	$(call step,building the filters of the bench and its load generator)
+	cargo build --release --locked --manifest-path bench/filters/Cargo.toml --target $(WASM) --target-dir $(BENCH_BUILD)
+	cargo build --release --locked --manifest-path bench/load/Cargo.toml --target-dir $(BENCH_BUILD)
 	$(call step,measuring)
-	bench/run.py --tidegate $(TARGET)/release/tidegate $(BENCH)
+	bench/run.py --tidegate $(TARGET)/release/tidegate --build $(BENCH_BUILD) --out $(TARGET)/bench $(BENCH)
 
 image-lint: setup-lint ## lint the Dockerfile
 	hadolint Dockerfile
