@@ -15,6 +15,10 @@ pub const PLUGINS_MAX: usize = 64;
 #[derive(Default)]
 pub struct Chain {
     plugins: Box<[Arc<dyn Plugin>]>,
+    /// Those that export a phase, by phase; one bit each.
+    exporting: [u64; Phase::ALL.len()],
+    /// Those that can wait.
+    waiting: u64,
 }
 
 /// A chain that cannot be built.
@@ -126,7 +130,13 @@ impl Chain {
         if plugins.len() > PLUGINS_MAX {
             return Err(ChainError::TooLong(plugins.len()));
         }
+        let those = |is: &dyn Fn(&Arc<dyn Plugin>) -> bool| {
+            let bits = plugins.iter().enumerate();
+            bits.fold(0, |all, (place, p)| all | u64::from(is(p)) << place)
+        };
         Ok(Chain {
+            exporting: Phase::ALL.map(|phase| those(&|plugin| plugin.phases().contains(phase))),
+            waiting: those(&|plugin| plugin.waits()),
             plugins: plugins.into(),
         })
     }
@@ -143,7 +153,12 @@ impl Chain {
 
     /// Whether any plugin can wait while it is called.
     pub fn waits(&self) -> bool {
-        self.plugins.iter().any(|plugin| plugin.waits())
+        self.waiting != 0
+    }
+
+    /// The plugins that export a phase.
+    fn exporting(&self, phase: Phase) -> u64 {
+        self.exporting.get(phase as usize).copied().unwrap_or(0)
     }
 
     /// Run [`Phase::RequestHead`].
@@ -157,7 +172,7 @@ impl Chain {
                 continue;
             }
             progress.seen |= 1 << place;
-            if plugin.phases().contains(Phase::RequestHead) {
+            if self.exporting(Phase::RequestHead) & 1 << place != 0 {
                 let phase = Phase::RequestHead;
                 match self.decide(place, phase, progress, exchange).await {
                     Decision::Pass => {}
@@ -177,10 +192,7 @@ impl Chain {
         progress: &mut Progress,
         exchange: &mut Box<Exchange>,
     ) -> Verdict {
-        for (place, plugin) in self.plugins.iter().enumerate() {
-            if progress.passed & 1 << place == 0 || !plugin.phases().contains(phase) {
-                continue;
-            }
+        for place in places(progress.passed & self.exporting(phase)) {
             if let Decision::Verdict(verdict) = self.decide(place, phase, progress, exchange).await
             {
                 return verdict;
@@ -194,14 +206,13 @@ impl Chain {
     /// On a verdict other than [`Verdict::Proceed`] the caller makes the reply the response of the
     /// exchange and calls again: the plugins that have not had their turn see the reply.
     pub async fn response(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
+        let phase = Phase::ResponseHead;
         while let Some(place) = progress.left.checked_ilog2() {
-            let place = place as usize;
-            progress.left &= !(1 << place);
-            let phase = Phase::ResponseHead;
-            let plugin = self.plugins.get(place);
-            if plugin.is_some_and(|plugin| plugin.phases().contains(phase))
+            let bit = 1 << place;
+            progress.left &= !bit;
+            if self.exporting(phase) & bit != 0
                 && let Decision::Verdict(verdict) =
-                    self.decide(place, phase, progress, exchange).await
+                    self.decide(place as usize, phase, progress, exchange).await
             {
                 return verdict;
             }
@@ -212,10 +223,10 @@ impl Chain {
     /// Run [`Phase::ResponseTrailers`] for the plugins that the response passes, last first.
     pub async fn trailers(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
         let phase = Phase::ResponseTrailers;
-        for (place, plugin) in self.plugins.iter().enumerate().rev() {
-            if progress.response & 1 << place == 0 || !plugin.phases().contains(phase) {
-                continue;
-            }
+        let mut rest = progress.response & self.exporting(phase);
+        while let Some(place) = rest.checked_ilog2() {
+            rest &= !(1 << place);
+            let place = place as usize;
             if let Decision::Verdict(verdict) = self.decide(place, phase, progress, exchange).await
             {
                 return verdict;
@@ -253,10 +264,7 @@ impl Chain {
 
     /// Run [`Phase::Log`] for every plugin that was interested in the request.
     pub async fn log(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) {
-        for (place, plugin) in self.plugins.iter().enumerate() {
-            if progress.seen & 1 << place == 0 || !plugin.phases().contains(Phase::Log) {
-                continue;
-            }
+        for place in places(progress.seen & self.exporting(Phase::Log)) {
             let call = Call {
                 phase: Phase::Log,
                 place,
@@ -272,19 +280,13 @@ impl Chain {
 
     /// Whether anybody is to be called in [`Phase::Log`], and whether that can wait.
     pub fn logs(&self, progress: &Progress) -> Option<bool> {
-        let seen = self.plugins.iter().enumerate().filter(|(place, plugin)| {
-            progress.seen & 1 << place != 0 && plugin.phases().contains(Phase::Log)
-        });
-        seen.map(|(_, plugin)| plugin.waits())
-            .reduce(|one, other| one || other)
+        let those = progress.seen & self.exporting(Phase::Log);
+        (those != 0).then_some(those & self.waiting != 0)
     }
 
     /// Whether a plugin that the response passes wants its trailers.
     pub fn wants_trailers(&self, progress: &Progress) -> bool {
-        let mut all = self.plugins.iter().enumerate();
-        all.any(|(place, plugin)| {
-            progress.response & 1 << place != 0 && plugin.phases().contains(Phase::ResponseTrailers)
-        })
+        progress.response & self.exporting(Phase::ResponseTrailers) != 0
     }
 
     /// Call one plugin in a phase that decides about the exchange.
@@ -447,6 +449,15 @@ impl Chain {
             note(&**plugin, phase, failure.kind.name(), message, exchange);
         }
     }
+}
+
+/// The places of the bits that are set, in order.
+fn places(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = bits.trailing_zeros();
+        bits &= bits.checked_sub(1)?;
+        Some(place as usize)
+    })
 }
 
 /// What came of a call.

@@ -16,6 +16,7 @@ pub struct PluginVersion {
     pub(crate) component: Component,
     pub(crate) configure: ComponentExportIndex,
     pub(crate) handlers: [Option<ComponentExportIndex>; Phase::ALL.len()],
+    phases: PhaseSet,
     pub(crate) meters: Arc<VersionMeters>,
     imports: Imports,
 }
@@ -130,6 +131,7 @@ impl PluginVersion {
             component: component.clone(),
             configure,
             handlers,
+            phases,
             imports,
         })
     }
@@ -151,7 +153,7 @@ impl PluginVersion {
 
     /// The phases that it exports.
     pub fn phases(&self) -> PhaseSet {
-        exported(&self.handlers)
+        self.phases
     }
 
     /// What it imports: what it is able to do.

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use regex_lite::Regex;
+use std::borrow::Cow;
 use tidegate_sdk::prelude::*;
 
 #[cfg(test)]
@@ -54,8 +55,17 @@ enum IfAbsent {
 
 /// The plugin: compiled rules.
 pub struct Headers {
-    request: Vec<Rule>,
-    response: Vec<Rule>,
+    request: Rules,
+    response: Rules,
+}
+
+/// The rules of one direction.
+struct Rules {
+    list: Vec<Rule>,
+    /// What they come to, where that is the same for every head.
+    fixed: Option<Edits>,
+    /// Whether any looks at the names that a head has.
+    look_at_names: bool,
 }
 
 #[plugin]
@@ -79,7 +89,10 @@ impl Plugin for Headers {
         let request = compile(config.request, Direction::Request);
         let response = compile(config.response, Direction::Response);
         if errors.is_empty() {
-            Ok(Self { request, response })
+            Ok(Self {
+                request: Rules::new(request),
+                response: Rules::new(response),
+            })
         } else {
             Err(errors)
         }
@@ -90,7 +103,7 @@ impl Plugin for Headers {
             request,
             response: None,
         };
-        let edits = edits(&self.request, &head, || request.header_names());
+        let edits = self.request.edits(&head, || request.header_names());
         finish(&edits, |edits| request.edit(edits))
     }
 
@@ -99,7 +112,7 @@ impl Plugin for Headers {
             request: response.request(),
             response: Some(response),
         };
-        let edits = edits(&self.response, &head, || response.header_names());
+        let edits = self.response.edits(&head, || response.header_names());
         finish(&edits, |edits| response.edit(edits))
     }
 }
@@ -204,39 +217,68 @@ fn is_the_proxys(name: &str) -> bool {
     own.contains(&name)
 }
 
-fn edits(rules: &[Rule], head: &Head<'_>, names: impl Fn() -> Vec<String>) -> Edits {
-    let mut edits = Edits::new();
-    // The names that a pattern looks at: the head's, asked for once, and those of earlier rules.
-    let mut present: Option<Vec<String>> = None;
-    let mut added = Vec::new();
-    for rule in rules {
-        match rule {
-            Rule::Set(name, template, if_absent) => {
-                if let Some(value) = template.render(head, *if_absent) {
+impl Rules {
+    fn new(list: Vec<Rule>) -> Self {
+        Self {
+            fixed: fixed(&list),
+            look_at_names: list.iter().any(|r| matches!(r, Rule::RemoveMatching(_))),
+            list,
+        }
+    }
+
+    fn edits(&self, head: &Head<'_>, names: impl Fn() -> Vec<String>) -> Cow<'_, Edits> {
+        if let Some(fixed) = &self.fixed {
+            return Cow::Borrowed(fixed);
+        }
+        let mut edits = Edits::new();
+        // The names that a pattern looks at: the head's, asked for once, and those of earlier rules.
+        let mut present: Option<Vec<String>> = None;
+        let mut added = Vec::new();
+        for rule in &self.list {
+            match rule {
+                Rule::Set(name, template, if_absent) => {
+                    let Some(value) = template.render(head, *if_absent) else {
+                        continue;
+                    };
                     edits.set(name, value);
-                    added.push(name.clone());
+                    added.extend(self.look_at_names.then(|| name.clone()));
                 }
-            }
-            Rule::Append(name, template, if_absent) => {
-                if let Some(value) = template.render(head, *if_absent) {
+                Rule::Append(name, template, if_absent) => {
+                    let Some(value) = template.render(head, *if_absent) else {
+                        continue;
+                    };
                     edits.append(name, value);
-                    added.push(name.clone());
+                    added.extend(self.look_at_names.then(|| name.clone()));
                 }
-            }
-            Rule::Remove(name) => {
-                edits.remove(name);
-            }
-            Rule::RemoveMatching(pattern) => {
-                let present = present.get_or_insert_with(&names);
-                present.append(&mut added);
-                let matching = present.iter().filter(|name| pattern.is_match(name));
-                for name in matching.filter(|name| !is_the_proxys(name)) {
+                Rule::Remove(name) => {
                     edits.remove(name);
+                }
+                Rule::RemoveMatching(pattern) => {
+                    let present = present.get_or_insert_with(&names);
+                    present.append(&mut added);
+                    let matching = present.iter().filter(|name| pattern.is_match(name));
+                    for name in matching.filter(|name| !is_the_proxys(name)) {
+                        edits.remove(name);
+                    }
                 }
             }
         }
+        Cow::Owned(edits)
     }
-    edits
+}
+
+/// The edits of rules that read nothing.
+fn fixed(rules: &[Rule]) -> Option<Edits> {
+    let mut edits = Edits::new();
+    for rule in rules {
+        match rule {
+            Rule::Set(name, template, _) => edits.set(name, template.fixed()?),
+            Rule::Append(name, template, _) => edits.append(name, template.fixed()?),
+            Rule::Remove(name) => edits.remove(name),
+            Rule::RemoveMatching(_) => return None,
+        };
+    }
+    Some(edits)
 }
 
 fn finish(edits: &Edits, apply: impl FnOnce(&Edits) -> Result<(), Error>) -> Action {
@@ -279,6 +321,10 @@ impl Template {
     fn render(&self, head: &Head<'_>, if_absent: IfAbsent) -> Option<Vec<u8>> {
         let mut value = Vec::new();
         for part in &self.0 {
+            if let Part::Text(text) = part {
+                value.extend_from_slice(text.as_bytes());
+                continue;
+            }
             match part.read(head) {
                 Some(bytes) => value.extend(bytes),
                 None if if_absent == IfAbsent::Skip => return None,
@@ -286,6 +332,16 @@ impl Template {
             }
         }
         Some(value)
+    }
+
+    /// The value, where it is the same for every head.
+    fn fixed(&self) -> Option<Vec<u8>> {
+        let text = |part: &Part| match part {
+            Part::Text(text) => Some(text.as_bytes().to_vec()),
+            _ => None,
+        };
+        let parts: Option<Vec<_>> = self.0.iter().map(text).collect();
+        parts.map(|parts| parts.concat())
     }
 }
 
