@@ -156,6 +156,11 @@ impl Chain {
         self.waiting != 0
     }
 
+    /// Whether any plugin exports this phase.
+    pub fn exports(&self, phase: Phase) -> bool {
+        self.exporting(phase) != 0
+    }
+
     /// The plugins that export a phase.
     fn exporting(&self, phase: Phase) -> u64 {
         self.exporting.get(phase as usize).copied().unwrap_or(0)

@@ -55,7 +55,7 @@ pub async fn run(
         problem: context.problem.clone(),
     };
     let shared = context.plugins.take();
-    let plugins = shared.as_ref().and_then(|shared| shared.try_lock().ok());
+    let plugins = shared.as_ref().and_then(|shared| shared.try_lock());
     if let Some(plugins) = &plugins {
         attributes.done(&plugins.exchange);
     }

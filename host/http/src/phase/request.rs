@@ -7,13 +7,13 @@ use crate::plugins::{Plugins, unless_gone};
 use crate::state::{Redirect, Route, Target};
 use crate::tunnel::{Upgrade, is_extended_connect};
 use crate::{echo, https_redirect, maintenance, respond, tunnel};
+use futures_util::lock::Mutex;
 use http::{StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tidegate_chain::{Exchange, Reply};
-use tokio::sync::Mutex;
 
 /// Whether the request was answered here.
 ///

@@ -50,21 +50,18 @@ pub(crate) async fn next(
     trace.attempts += 1;
     let again = trace.attempts > 1;
     trace.peer = upstream.peer(trace.turn).map(|peer| peer.name.clone());
-    let primes = match &context.plugins {
-        Some(shared) => shared.lock().await.primes,
-        None => false,
-    };
-    if again && !primes {
-        // The body comes once more from its beginning.
-        context.body_bytes = 0;
-    }
-    let trace = &context.upstream;
+    let mut primes = false;
     if let Some(shared) = &context.plugins {
         let mut plugins = shared.lock().await;
         let asked = &mut plugins.exchange.upstreams;
         asked.asked = Some(upstream.name.clone());
         asked.peer = trace.peer.clone();
         asked.attempt = trace.attempts;
+        primes = plugins.primes;
+    }
+    if again && !primes {
+        // The body comes once more from its beginning.
+        context.body_bytes = 0;
     }
     Ok(upstream)
 }
@@ -99,8 +96,11 @@ async fn choose(session: &mut Session, context: &mut Context) -> pingora::Result
 
 async fn ask_plugins(session: &mut Session, plugins: &mut Plugins) -> pingora::Result<()> {
     plugins.on(Event::Choose)?;
-    plugins.lend(session.req_header_mut());
     let route = plugins.route.clone();
+    if !route.chain.exports(Phase::UpstreamChoice) {
+        return Ok(());
+    }
+    plugins.lend(session.req_header_mut());
     let verdict = {
         let Plugins {
             progress, exchange, ..
@@ -164,7 +164,7 @@ fn can_start_anew(context: &Context) -> bool {
     let Some(shared) = &context.plugins else {
         return true;
     };
-    let Ok(mut plugins) = shared.try_lock() else {
+    let Some(mut plugins) = shared.try_lock() else {
         return false;
     };
     let awaited = plugins.exchange.stage.response() == ResponseStage::Awaited;

@@ -46,8 +46,11 @@ async fn run_plugins(
     plugins: &mut Plugins,
 ) -> pingora::Result<()> {
     plugins.on(Event::Attempt)?;
-    plugins.lend(head);
     let route = plugins.route.clone();
+    if !route.chain.exports(Phase::UpstreamRequest) {
+        return Ok(());
+    }
+    plugins.lend(head);
     let verdict = {
         let Plugins {
             progress, exchange, ..
