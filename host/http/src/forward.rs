@@ -2,7 +2,7 @@
 //! dropped when the request arrived.
 
 use crate::context::Context;
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 use std::net::IpAddr;
 
@@ -35,10 +35,10 @@ impl Forward {
                 let connection = context.connection.as_deref();
                 let sender = connection.and_then(|c| c.client).map(|sender| sender.ip());
                 let element = element(sender, host, facts.scheme);
-                if let Some(client) = unlisted(head, "forwarded", context) {
-                    head.insert_header("forwarded", node(client))?;
+                if let Some(client) = unlisted(head, &header::FORWARDED, context) {
+                    head.insert_header(header::FORWARDED, node(client))?;
                 }
-                append(head, "forwarded", element)
+                append(head, &header::FORWARDED, element)
             }
             Forward::TrueClientIp => client(head, "true-client-ip", context),
             Forward::CfConnectingIp => client(head, "cf-connecting-ip", context),
@@ -46,36 +46,50 @@ impl Forward {
     }
 }
 
+// Names are looked up for each request, and as text they would be parsed each time.
+static LIST: HeaderName = HeaderName::from_static("x-forwarded-for");
+static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
 fn x_forwarded(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
-    if let Some(client) = unlisted(head, "x-forwarded-for", context) {
-        head.insert_header("x-forwarded-for", client.to_string())?;
+    if let Some(client) = unlisted(head, &LIST, context) {
+        head.insert_header(LIST.as_str(), client.to_string())?;
     }
     let connection = context.connection.as_deref();
     if let Some(sender) = connection.and_then(|c| c.forwarded_for.clone()) {
-        append(head, "x-forwarded-for", sender)?;
+        append(head, &LIST, sender)?;
     }
-    if !head.headers.contains_key("x-forwarded-proto") {
-        head.insert_header("x-forwarded-proto", context.facts.scheme)?;
+    if !head.headers.contains_key(&PROTO) {
+        head.insert_header(
+            PROTO.as_str(),
+            HeaderValue::from_static(context.facts.scheme),
+        )?;
     }
-    if !head.headers.contains_key("x-forwarded-host")
+    if !head.headers.contains_key(&HOST)
         && let Some(host) = head.headers.get(header::HOST).cloned()
     {
-        head.insert_header("x-forwarded-host", host)?;
+        head.insert_header(HOST.as_str(), host)?;
     }
     client(head, "x-real-ip", context)
 }
 
 /// The client's address, in place of whatever the field says. One on a Unix socket has none.
 fn client(head: &mut RequestHeader, name: &'static str, context: &Context) -> pingora::Result<()> {
-    match context.facts.client {
-        Some(client) => head.insert_header(name, client.ip().to_canonical().to_string()),
-        None => Ok(()),
+    let Some(client) = context.facts.client else {
+        return Ok(());
+    };
+    // Most clients are who is connected, and that is written once for each connection.
+    let connection = context.connection.as_deref();
+    let sender = connection.filter(|c| c.client.is_some_and(|sender| sender.ip() == client.ip()));
+    match sender.and_then(|c| c.forwarded_for.clone()) {
+        Some(written) => head.insert_header(name, written),
+        None => head.insert_header(name, client.ip().to_canonical().to_string()),
     }
 }
 
 /// The client, where it is not the sender and the list does not say so: the sender is a proxy that says it in
 /// another field, and would be taken for the client.
-fn unlisted(head: &RequestHeader, list: &str, context: &Context) -> Option<IpAddr> {
+fn unlisted(head: &RequestHeader, list: &HeaderName, context: &Context) -> Option<IpAddr> {
     let client = context.facts.client?.ip().to_canonical();
     let sender = context.connection.as_deref().and_then(|c| c.client);
     let is_sender = sender.is_some_and(|sender| sender.ip().to_canonical() == client);
@@ -83,16 +97,21 @@ fn unlisted(head: &RequestHeader, list: &str, context: &Context) -> Option<IpAdd
 }
 
 /// Add to the list of a trusted proxy.
-fn append(head: &mut RequestHeader, name: &'static str, last: HeaderValue) -> pingora::Result<()> {
-    let before = tidegate_chain::joined(&head.headers, name);
-    let value = match before.filter(|before| !before.is_empty()) {
+fn append(
+    head: &mut RequestHeader,
+    name: &'static HeaderName,
+    last: HeaderValue,
+) -> pingora::Result<()> {
+    let before = head.headers.contains_key(name);
+    let before = before.then(|| tidegate_chain::joined(&head.headers, name.as_str()));
+    let value = match before.flatten().filter(|before| !before.is_empty()) {
         Some(before) => {
             let list = [&before, last.as_bytes()].join(&b", "[..]);
             HeaderValue::from_bytes(&list).unwrap_or(last)
         }
         None => last,
     };
-    head.insert_header(name, value)
+    head.insert_header(name.as_str(), value)
 }
 
 /// `for="[2001:db8::1]";host="example.com:8080";proto=https` (RFC 7239 §4). A sender on a Unix socket has no
