@@ -4,7 +4,7 @@
 //! systems), so the same folders are also looked at every two seconds. Either way the listener only
 //! hears "something may have changed" and compares for itself.
 
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -70,10 +70,12 @@ impl Watcher {
 }
 
 /// Whether something was changed. To look at a folder is an event too, and looking is how a change is
-/// answered: without this each look would cause the next.
+/// answered: without this each look would cause the next. And a file that is being written is whole when it is
+/// closed: a log in the same folder, our own perhaps, would wake us with each line.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        EventKind::Modify(ModifyKind::Data(_)) => false,
         _ => true,
     }
 }
@@ -110,6 +112,23 @@ impl Stamp {
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    #[tokio::test]
+    async fn a_log_that_grows_is_no_change_and_its_end_is() {
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = std::fs::File::create(folder.path().join("access.log")).unwrap();
+        let mut watcher = Watcher::new();
+        watcher.watch(BTreeSet::from([folder.path().to_owned()]));
+        let start = Instant::now();
+        log.write_all(b"a line\n").unwrap();
+        watcher.changed().await;
+        assert!(start.elapsed() >= LOOK_EVERY);
+        let start = Instant::now();
+        drop(log);
+        watcher.changed().await;
+        assert!(start.elapsed() < LOOK_EVERY);
+    }
 
     /// A watcher that is woken by its own looking never rests.
     #[tokio::test]
