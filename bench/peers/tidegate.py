@@ -6,7 +6,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from .base import ROOT, Command, Job, Peer, Site
+from .base import IN_FLIGHT, ROOT, Command, Job, Peer, Site
 
 BUNDLED = ("headers", "ip-access", "rate-limit", "api-key")
 API_KEY = "bench-key"
@@ -65,6 +65,7 @@ def peers(program: Path, wasm: dict[str, Path]) -> list[Peer]:
         Job.FIVE: partial(start, FIVE),
         Job.FRESH: partial(start, [FRESH]),
         Job.ASIDE: partial(start, [ASIDE]),
+        Job.BOUNDED: partial(start, [], bound=f"requests = {IN_FLIGHT}\n"),
     }
     jobs[Job.HUNDRED] = partial(hundred, str(program), wasm["token"])
     source = "run `make bench`, or name another binary with --tidegate"
@@ -102,6 +103,7 @@ def command(
     *,
     tls: bool = False,
     log: bool = False,
+    bound: str = "",
 ) -> Command:
     plugins = "".join(f"\n[[route.plugins]]\n{plugin}\n" for plugin in chain)
     # Only those that are used: others in the folder would be compiled while we measure.
@@ -140,7 +142,7 @@ cache = "{site.cache}"
 [upstream.origin]
 peers = ["127.0.0.1:{site.upstream_port}"]
 keepalive = 256
-
+{bound}
 [[listener]]
 name = "bench"
 address = "127.0.0.1:{site.port}"

@@ -17,6 +17,7 @@ mod limits;
 mod listeners;
 mod maintenance;
 mod messages;
+mod overload;
 mod paths;
 mod pipelining;
 mod proxy_protocol;

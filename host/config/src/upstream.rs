@@ -31,6 +31,12 @@ pub struct Upstream {
     pub attempts: u32,
     /// The most idle connections that are kept for reuse; 0 keeps none.
     pub keepalive: u32,
+    /// Requests at once, on all peers together; 0 is no limit.
+    pub requests: u32,
+    /// Requests that may wait for their turn, where there is a limit.
+    pub queue: u32,
+    /// When those who are refused may ask again; nothing does not say.
+    pub retry_after: Duration,
     /// The header that each connection begins with, which is then for one client.
     pub proxy_protocol: Option<ProxyVersion>,
     /// What tells the upstream about the client; nothing twice, perhaps nothing.
@@ -90,6 +96,9 @@ pub struct Timeouts {
     /// How long an unused connection is kept for reuse. Shorter than the peer's own limit avoids retries.
     #[serde(with = "Text::<Duration>")]
     pub idle: Duration,
+    /// For a request to wait for its turn, where `requests` is a limit.
+    #[serde(with = "Text::<Duration>")]
+    pub queue: Duration,
 }
 
 impl Default for Timeouts {
@@ -99,6 +108,7 @@ impl Default for Timeouts {
             read: Duration::from_secs(60),
             write: Duration::from_secs(60),
             idle: Duration::from_secs(50),
+            queue: Duration::from_secs(1),
         }
     }
 }
@@ -127,6 +137,16 @@ pub(crate) struct RawUpstream {
     /// The most idle connections kept for reuse. 0 keeps none.
     #[serde(default = "keepalive", with = "Whole::<0, 65_536>")]
     keepalive: u32,
+    /// The most requests that the upstream gets at once, on all of its peers together. Further ones wait, or are
+    /// answered with 503. 0 is no limit.
+    #[serde(default, with = "Whole::<0, 1_000_000>")]
+    requests: u32,
+    /// How many requests may wait for their turn, where `requests` is a limit; each for `timeout.queue`.
+    #[serde(default, with = "Whole::<0, 1_000_000>")]
+    queue: u32,
+    /// What the 503 for too many requests says about when to ask again (Retry-After). "0s" does not say.
+    #[serde(default = "retry_after", with = "Text::<Duration>")]
+    retry_after: Duration,
     /// Begin each connection with a PROXY protocol header, "v1" or "v2", that says who the client is. A
     /// connection is then used for one client only.
     #[schemars(example = &"v2")]
@@ -152,6 +172,10 @@ fn attempts() -> u32 {
 
 fn keepalive() -> u32 {
     128
+}
+
+fn retry_after() -> Duration {
+    Duration::from_secs(1)
 }
 
 impl RawUpstream {
@@ -180,6 +204,9 @@ impl RawUpstream {
             timeout: self.timeout,
             attempts: self.attempts,
             keepalive: self.keepalive,
+            requests: self.requests,
+            queue: self.queue,
+            retry_after: self.retry_after,
             proxy_protocol: self.proxy_protocol,
             forward,
             tls: self

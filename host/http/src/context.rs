@@ -1,6 +1,7 @@
 //! What a connection and a request carry along.
 
 use crate::abuse::Refusal;
+use crate::admission::Place;
 use crate::body_clock::BodyClock;
 use crate::connect::ProxiedFor;
 use crate::error_pages::ErrorPages;
@@ -84,6 +85,8 @@ pub struct Context {
     pub(crate) tunnel: Option<Traffic>,
     /// What went wrong, for the access log.
     pub(crate) problem: Option<String>,
+    /// It failed before it was begun, and there is nothing wrong with the request.
+    pub(crate) is_early: bool,
 }
 
 /// A response that takes the place of another.
@@ -103,6 +106,8 @@ pub(crate) struct UpstreamTrace {
     pub(crate) peer: Option<Arc<str>>,
     /// The group that is asked: the route's, or the one that a plugin chose.
     pub(crate) group: Option<Arc<Upstream>>,
+    /// The request's place among those that the group has at once.
+    pub(crate) place: Option<Place>,
     /// The connection with TLS of the last attempt.
     pub(crate) lent: Option<Lending>,
     /// When its head was there, after the request's.
@@ -119,6 +124,7 @@ impl UpstreamTrace {
 
     /// The exchange is over.
     pub(crate) fn give_back(&mut self) {
+        self.place = None;
         if let Some(lent) = self.lent.take().as_ref().and_then(|lent| lent.get()) {
             lent.take_back();
         }
@@ -144,6 +150,7 @@ impl Context {
             body_bytes: 0,
             tunnel: None,
             problem: None,
+            is_early: false,
         }
     }
 

@@ -20,6 +20,7 @@
 
 mod abuse;
 mod access_log;
+mod admission;
 mod attribute_metrics;
 mod body_clock;
 mod chunk_scan;
@@ -56,6 +57,7 @@ mod tunnel;
 mod upstream;
 
 pub use access_log::{AccessLog, Format};
+pub use admission::{Admission, Bounds as AdmissionBounds};
 pub use attribute_metrics::AttributeMetrics;
 pub use client::ClientAddress;
 pub use connect::{

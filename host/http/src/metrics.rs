@@ -19,6 +19,8 @@ pub struct Metrics {
     head_seconds: HistogramVec,
     connections: IntGaugeVec,
     connections_total: IntCounterVec,
+    overload: IntCounterVec,
+    waiting: IntGaugeVec,
     not_accepted: IntCounterVec,
     refused: IntCounterVec,
     handshakes: IntCounterVec,
@@ -63,6 +65,14 @@ pub(crate) struct UpstreamMetrics {
     pub(crate) late: IntCounter,
     pub(crate) head_seconds: Histogram,
     unconnected: [(&'static str, IntCounter); ConnectError::REASONS.len()],
+}
+
+/// Metrics of an upstream with a bound.
+#[derive(Clone, Debug)]
+pub(crate) struct AdmissionMetrics {
+    pub(crate) waiting: IntGauge,
+    pub(crate) queue_full: IntCounter,
+    pub(crate) queue_timeout: IntCounter,
 }
 
 /// Metrics of one listener.
@@ -120,6 +130,14 @@ impl Metrics {
             &["route"],
         )?;
         registry.register(Box::new(tunnels.clone()))?;
+        let waiting = IntGaugeVec::new(
+            Opts::new(
+                "tidegate_upstream_waiting",
+                "Requests that wait for their turn, where an upstream has a limit.",
+            ),
+            &["upstream"],
+        )?;
+        registry.register(Box::new(waiting.clone()))?;
         let tunnel_bytes = counter(
             "tidegate_tunnel_bytes_total",
             "Bytes through tunnels: `received` from clients, `sent` to them.",
@@ -163,6 +181,12 @@ impl Metrics {
                 "From the start of a request to the head of the upstream's response.",
                 &["upstream"],
             )?,
+            overload: counter(
+                "tidegate_upstream_refused_total",
+                "Requests that an upstream did not get because it has as many as it may, by reason.",
+                &["upstream", "reason"],
+            )?,
+            waiting,
             connections,
             connections_total: counter(
                 "tidegate_connections_total",
@@ -226,6 +250,15 @@ impl Metrics {
             head_seconds: self.head_seconds.with_label_values(&[name]),
             unconnected: ConnectError::REASONS
                 .map(|reason| (reason, self.unconnected.with_label_values(&[name, reason]))),
+        }
+    }
+
+    pub(crate) fn admission(&self, name: &str) -> AdmissionMetrics {
+        let refused = |reason| self.overload.with_label_values(&[name, reason]);
+        AdmissionMetrics {
+            waiting: self.waiting.with_label_values(&[name]),
+            queue_full: refused("queue-full"),
+            queue_timeout: refused("queue-timeout"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Groups of peers, and whose turn it is.
 
+use crate::admission::Admission;
 use crate::forward::Forward;
 use crate::peer::Peer;
 use rustc_hash::FxHasher;
@@ -21,6 +22,8 @@ pub struct Upstream {
     pub hash_by: Option<Box<str>>,
     /// What tells its peers about the client.
     pub forward: Box<[Forward]>,
+    /// Lets requests through, where there is a limit.
+    pub admission: Option<Arc<Admission>>,
     peers: Vec<Peer>,
     /// Indexes of `peers`, each as often as its weight, spread out.
     turns: Box<[usize]>,
@@ -78,6 +81,7 @@ impl Upstream {
             keeps_connections,
             hash_by,
             forward,
+            admission: None,
             peers,
             turns,
             next: AtomicUsize::new(0),

@@ -3,6 +3,7 @@
 
 use crate::acme::{self, Definitions};
 use crate::admin::{self, Status};
+use crate::admissions::Admissions;
 use crate::assemble;
 use crate::certificates::Store;
 use crate::grants::Grants;
@@ -61,6 +62,10 @@ impl ProxyHttp for Phases {
 
     async fn request_filter(&self, s: &mut Session, c: &mut Context) -> Result<bool> {
         phase::request::run(s, c).await
+    }
+
+    async fn proxy_upstream_filter(&self, s: &mut Session, c: &mut Context) -> Result<bool> {
+        phase::upstream_peer::admit(s, c).await.map(|()| true)
     }
 
     async fn upstream_peer(&self, s: &mut Session, c: &mut Context) -> Result<Box<HttpPeer>> {
@@ -154,6 +159,7 @@ pub struct Parts {
     pub tls: Arc<Tls>,
     pub acme: Acme,
     held: Mutex<Option<(usize, Arc<Budget>)>>,
+    pub(crate) admissions: Admissions,
 }
 
 /// The proxy while it runs.
@@ -208,6 +214,7 @@ impl Parts {
             runtime,
             grants: Grants::new(),
             held: Mutex::default(),
+            admissions: Admissions::default(),
         })
     }
 

@@ -8,6 +8,7 @@
 
 mod acme;
 mod admin;
+mod admissions;
 mod app;
 mod assemble;
 mod certificates;

@@ -47,7 +47,8 @@ pub(crate) async fn all<'a>(
         let forward = upstream.forward.iter().map(forward).collect();
         let (attempts, metrics) = (upstream.attempts, &parts.metrics);
         let built = Upstream::new(&shared, peers, attempts, keeps, hash_by, forward, metrics);
-        if let Ok(built) = built {
+        if let Ok(mut built) = built {
+            built.admission = parts.admissions.of(name, upstream, &parts.metrics);
             all.insert(name.as_str(), Arc::new(built));
         }
     }

@@ -42,6 +42,9 @@ fn every_key_is_understood() {
     assert_eq!(app.timeout.connect, Duration::from_secs(1));
     assert_eq!(app.timeout.idle, Duration::from_secs(50));
     assert_eq!(app.attempts, 3);
+    assert_eq!((app.requests, app.queue), (200, 50));
+    assert_eq!(app.timeout.queue, Duration::from_millis(300));
+    assert_eq!(app.retry_after, Duration::from_secs(5));
     assert_eq!(app.protocol, UpstreamProtocol::Http2);
     let by_tenant = Balance::Hash {
         attribute: "tenant".to_owned(),

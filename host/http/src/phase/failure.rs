@@ -42,19 +42,28 @@ pub async fn run(session: &mut Session, error: &Error, context: &mut Context) ->
         error_code: status,
         can_reuse_downstream: false,
     };
+    let keeps_connection = context.is_early && session.is_body_done();
     let Ok(code) = StatusCode::from_u16(status) else {
         return outcome(0);
     };
     if begun {
         return outcome(status);
     }
-    // What is left of the request is not read: the connection ends with this response.
-    session.set_keepalive(None);
+    if !keeps_connection {
+        // What is left of the request is not read: the connection ends with this response.
+        session.set_keepalive(None);
+    }
     let reply = match instead.unwrap_or(Instead::Status(code)) {
         Instead::Reply(reply) => reply,
         Instead::Status(status) => context.error_pages().of_status(status),
     };
     match respond::send(session, context, reply).await {
+        Ok(()) if keeps_connection => {
+            return FailToProxy {
+                error_code: status,
+                can_reuse_downstream: true,
+            };
+        }
         Ok(()) => context
             .connection
             .iter()

@@ -1,11 +1,13 @@
 //! Choose a peer, for the first attempt and for each that follows.
 
+use crate::admission::{Admission, Overload};
 use crate::connect::ConnectError;
-use crate::context::Context;
+use crate::context::{Context, Instead};
 use crate::plugins::{Plugins, internal, unless_gone};
 use crate::state::Target;
 use crate::throttle::Throttle;
 use crate::upstream::Upstream;
+use http::{StatusCode, header};
 use pingora::ErrorType::{self, HTTPStatus};
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorSource, proxy::Session};
@@ -14,6 +16,14 @@ use tidegate_chain::{Event, Phase, ResponseStage, Verdict};
 
 /// Requests cause these lines.
 static LINES: Throttle = Throttle::new();
+
+/// Choose the upstream, and wait until it may have one more request.
+///
+/// # Errors
+/// As for `next`; or it has as many as it may.
+pub async fn admit(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+    choose(session, context).await
+}
 
 /// The peer whose turn it is, as Pingora takes it.
 ///
@@ -37,7 +47,8 @@ pub(crate) async fn next(
     session: &mut Session,
     context: &mut Context,
 ) -> pingora::Result<Arc<Upstream>> {
-    if context.upstream.attempts == 0 {
+    if context.upstream.group.is_none() {
+        // A tunnel's.
         choose(session, context).await?;
     }
     let Some(upstream) = context.upstream.group.clone() else {
@@ -90,8 +101,43 @@ async fn choose(session: &mut Session, context: &mut Context) -> pingora::Result
         turn = value.map(|value| upstream.turn_for(value.text().as_bytes()));
     }
     context.upstream.turn = turn.unwrap_or_else(|| upstream.turn());
+    let admission = upstream.admission.clone();
     context.upstream.group = Some(upstream);
-    Ok(())
+    match admission {
+        Some(admission) => enter(session, context, &admission).await,
+        None => Ok(()),
+    }
+}
+
+/// Wait until the upstream may have one more request.
+async fn enter(
+    session: &mut Session,
+    context: &mut Context,
+    admission: &Admission,
+) -> pingora::Result<()> {
+    let overload = match unless_gone(session, true, admission.enter()).await? {
+        Ok(place) => {
+            context.upstream.place = Some(place);
+            return Ok(());
+        }
+        Err(overload) => overload,
+    };
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut reply = context
+        .error_pages()
+        .reply(status, "too many requests at once");
+    if let Some(seconds) = admission.retry_after() {
+        reply.headers.insert(header::RETRY_AFTER, seconds);
+    }
+    context.instead = Some(Instead::Reply(reply));
+    // To connect again, to be refused again, would cost both sides more than the refusal.
+    context.is_early = true;
+    let problem = match overload {
+        Overload::QueueFull => "upstream: as many wait as may",
+        Overload::QueueTimeout => "upstream: its turn did not come in time",
+    };
+    context.problem = Some(problem.to_owned());
+    Err(Error::explain(HTTPStatus(status.as_u16()), problem))
 }
 
 async fn ask_plugins(session: &mut Session, plugins: &mut Plugins) -> pingora::Result<()> {
