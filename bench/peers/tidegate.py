@@ -44,6 +44,7 @@ hash = "sha256:{hashlib.sha256(API_KEY.encode()).hexdigest()}"
 TOKEN = 'use = "token"'
 ASIDE = 'use = "token"\nconfig = { path = "/another/*" }'
 FRESH = 'use = "fresh"'
+ONCE = "[plugin.fresh]\nreuse = false\n"
 UPPER = 'use = "upper"'
 
 
@@ -63,7 +64,7 @@ def peers(program: Path, wasm: dict[str, Path]) -> list[Peer]:
         Job.HEADERS: partial(start, [HEADERS]),
         Job.UPPER: partial(start, [UPPER]),
         Job.FIVE: partial(start, FIVE),
-        Job.FRESH: partial(start, [FRESH]),
+        Job.FRESH: partial(start, [FRESH], sections=ONCE),
         Job.ASIDE: partial(start, [ASIDE]),
         Job.BOUNDED: partial(start, [], bound=f"requests = {IN_FLIGHT}\n"),
     }
@@ -104,6 +105,7 @@ def command(
     tls: bool = False,
     log: bool = False,
     bound: str = "",
+    sections: str = "",
 ) -> Command:
     plugins = "".join(f"\n[[route.plugins]]\n{plugin}\n" for plugin in chain)
     # Only those that are used: others in the folder would be compiled while we measure.
@@ -139,6 +141,7 @@ directory = "{folder}"
 allow = ["attributes", "log", "metrics", "clock", "limiter"]
 cache = "{site.cache}"
 
+{sections}
 [upstream.origin]
 peers = ["127.0.0.1:{site.upstream_port}"]
 keepalive = 256

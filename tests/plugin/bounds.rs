@@ -63,3 +63,19 @@ async fn a_flood_of_lines_and_series_is_cut() {
     let left_out: usize = line.field("left_out").unwrap().parse().unwrap();
     assert!(left_out > 0);
 }
+
+/// Nothing of a request is there for the next, and what is between its phases is its own.
+#[tokio::test]
+async fn with_reuse_off_each_request_has_an_instance_of_its_own() {
+    let route = echo_route("all", "/*", "[\"leak\"]");
+    let proxy = start(&["leak"], &format!("[plugin.leak]\nreuse = false\n{route}")).await;
+    let mut client = proxy.client().await;
+    for _ in 0..5 {
+        let response = client.get("/").await;
+        let request = echoed(&response.json(), "x-calls");
+        assert_eq!(
+            (request.as_deref(), response.header("x-calls")),
+            (Some("1"), "1")
+        );
+    }
+}

@@ -59,6 +59,8 @@ pub struct PluginSettings {
     pub body_bytes: u64,
     /// The most outbound calls that it may have open at once.
     pub http_calls: u32,
+    /// Whether one exchange after the other may have the same instance.
+    pub reuse: bool,
     /// What a request gets when the plugin fails.
     pub on_failure: OnFailure,
 }
@@ -150,6 +152,9 @@ pub(crate) struct RawPlugins {
     /// The most outbound HTTP calls that one plugin may have open at once.
     #[serde(with = "HttpCalls")]
     http_calls: u32,
+    /// Whether an instance of a plugin serves one request after the other. With `false` each request has one of its
+    /// own from its first phase to its last, and nothing that it leaves in the plugin's memory is there for the next.
+    reuse: bool,
     /// What a request gets when a plugin fails: "closed" (it is refused with 503), "open" (it goes on as if
     /// the plugin were not there), or by kind: { trap = …, deadline = …, memory = …, error = …,
     /// over_limit = … }. The last is a body larger than what may be held of it: "closed" answers 413 to a
@@ -184,6 +189,7 @@ impl Default for RawPlugins {
             body_bytes: Located::new(Size(MIB), Span::default()),
             body_bytes_total: Located::new(Size(256 * MIB), Span::default()),
             http_calls: 64,
+            reuse: true,
             on_failure: Brief(RawOnFailure::default()),
             cache: None,
             instances: 1024,
@@ -222,6 +228,7 @@ impl RawPlugins {
             memory: self.memory,
             body_bytes,
             http_calls: self.http_calls,
+            reuse: self.reuse,
             on_failure: self.on_failure.0.over(Policy::Closed.into()),
         };
         let mut plugins = Plugins {
@@ -312,6 +319,9 @@ pub(crate) struct RawPlugin {
     /// As in [plugins], for this plugin.
     #[schemars(example = 16)]
     http_calls: Option<HttpCalls>,
+    /// As in [plugins], for this plugin.
+    #[schemars(example = false)]
+    reuse: Option<bool>,
     /// As in [plugins], for this plugin. Kinds that are left out keep the policy of [plugins].
     #[schemars(example = serde_json::json!({ "deadline": "open" }))]
     on_failure: Option<Brief<RawOnFailure>>,
@@ -354,6 +364,7 @@ impl RawPlugin {
                 .body_bytes
                 .map_or(defaults.body_bytes, |bytes| bytes.value.0),
             http_calls: self.http_calls.map_or(defaults.http_calls, |calls| calls.0),
+            reuse: self.reuse.unwrap_or(defaults.reuse),
             on_failure: match self.on_failure {
                 Some(own) => own.0.over(defaults.on_failure),
                 None => defaults.on_failure,

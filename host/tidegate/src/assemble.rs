@@ -254,6 +254,7 @@ fn plugin_settings(settings: &PluginSettings, capabilities: Arc<Capabilities>) -
         wait: settings.wait,
         memory: size(settings.memory),
         body_bytes: size(settings.body_bytes),
+        reuse: settings.reuse,
         capabilities,
         policy: Policy {
             trap: policy(settings.on_failure.trap),

@@ -36,6 +36,8 @@ pub struct Settings {
     pub memory: usize,
     /// Bytes of the largest body, or part of one, that it may ask to have held.
     pub body_bytes: usize,
+    /// Whether one exchange after the other may have the same instance.
+    pub reuse: bool,
     /// What happens on a failure.
     pub policy: Policy,
     /// What it was granted.
@@ -128,6 +130,7 @@ impl Binding {
         };
         // Calls that wait overlap on one thread; those that do not, do not.
         let depth = if waits { 32 } else { 2 };
+        let reuse = settings.reuse;
         let mut binding = Binding {
             template: Template {
                 version,
@@ -138,7 +141,10 @@ impl Binding {
             },
             settings,
             interest: Interest::default(),
-            pool: shared.pools.pool(shared.threads, depth),
+            pool: match reuse {
+                true => shared.pools.pool(shared.threads, depth),
+                false => Arc::new(Pool::none()),
+            },
             pools: shared.pools.clone(),
             ticks: AtomicBool::new(false),
             ticking: Mutex::default(),
@@ -202,7 +208,8 @@ impl Binding {
                 place: Some((open, place)),
             });
         }
-        let place = call.keep.then(|| self.place()).transpose()?;
+        let keep = call.keep || !self.settings.reuse;
+        let place = keep.then(|| self.place()).transpose()?;
         Ok(Kept {
             instance: self.pool.take(),
             place,
@@ -213,8 +220,8 @@ impl Binding {
         let place = self.pools.keep().ok_or_else(|| Failure {
             kind: FailureKind::Error,
             message:
-                "half of all plugin instances are kept by exchanges whose bodies stream; raise \
-                      `instances` of `[plugins]`"
+                "half of all plugin instances are kept by exchanges, because bodies stream or `reuse` is \
+                      off; raise `instances` of `[plugins]`"
                     .to_owned(),
         })?;
         Ok((OpenBodies::default(), place))

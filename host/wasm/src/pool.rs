@@ -85,14 +85,20 @@ impl Pools {
 }
 
 impl Pool {
+    /// One that keeps nothing.
+    pub(crate) fn none() -> Pool {
+        Pool {
+            shards: Box::default(),
+        }
+    }
+
     /// An idle instance, if there is one.
     pub(crate) fn take(&self) -> Option<Box<Instance>> {
-        let own = self.own();
-        let (before, after) = self.shards.split_at(own);
+        let (before, after) = self.shards.split_at(self.own());
         after.iter().chain(before).find_map(ArrayQueue::pop)
     }
 
-    /// Keep an instance for the next call on this thread; it is dropped where there are enough.
+    /// Keep an instance for the next call on this thread; it is dropped where there are enough, or none is kept.
     pub(crate) fn put(&self, instance: Box<Instance>) {
         if let Some(shard) = self.shards.get(self.own()) {
             drop(shard.push(instance));
@@ -104,6 +110,6 @@ impl Pool {
         thread_local! {
             static THREAD: usize = NEXT.fetch_add(1, Ordering::Relaxed);
         }
-        THREAD.with(|thread| thread % self.shards.len())
+        THREAD.with(|thread| thread.checked_rem(self.shards.len()).unwrap_or(0))
     }
 }

@@ -375,6 +375,7 @@ fn plugins_inherit_what_they_do_not_set() {
     assert_eq!(other.memory, 16 << 20);
     assert_eq!(other.wait, Duration::from_secs(2));
     assert_eq!((other.body_bytes, other.http_calls), (64 << 10, 16));
+    assert!(jwt.reuse && !other.reuse);
     assert_eq!(other.on_failure.over_limit, Policy::Closed);
     assert_eq!(plugins.body_bytes_total, 8 << 20);
     assert_eq!(plugins.cache, Cache::Off);
@@ -407,7 +408,7 @@ fn plugins_get_json_and_point_back_into_the_file() {
         .error(rules.locate("rules.1.name"), "unknown rule")
         .to_string();
     assert!(
-        error.contains("full.toml:208:49: unknown rule\n"),
+        error.contains("full.toml:213:49: unknown rule\n"),
         "{error}"
     );
 }

@@ -44,6 +44,7 @@ pub(crate) fn settings() -> Settings {
         wait: Duration::from_secs(5),
         memory: 32 << 20,
         body_bytes: 1 << 20,
+        reuse: true,
         policy: Policy::default(),
         capabilities: Arc::new(Capabilities {
             words: words.into_iter().map(str::to_owned).collect(),

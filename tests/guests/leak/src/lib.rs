@@ -1,4 +1,5 @@
-//! Keeps 64 KiB more with each request, and says in `x-calls` how many requests this instance has seen.
+//! Keeps 64 KiB more with each request, and says in `x-calls`, to the upstream and to the client, how many requests
+//! this instance has seen.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,12 @@ impl Plugin for Leak {
             hoard.len()
         });
         request.set_header("x-calls", calls.to_string()).ok();
+        Action::Proceed
+    }
+
+    fn on_response(&self, response: &mut Response) -> Action {
+        let calls = HOARD.with_borrow(Vec::len);
+        response.set_header("x-calls", calls.to_string()).ok();
         Action::Proceed
     }
 }
