@@ -16,6 +16,7 @@ mod body_rewrite;
 mod bounds;
 mod cache;
 mod canary;
+mod compiling;
 mod composition;
 mod configuration;
 mod contract;

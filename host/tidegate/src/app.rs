@@ -34,7 +34,7 @@ use tidegate_chain::Budget;
 use tidegate_config::{Cache, Config, Errors};
 use tidegate_http::{AccessLog, AttributeMetrics, Context, Metrics, Server, State, phase};
 use tidegate_listen::Inherited;
-use tidegate_wasm::{Options, Runtime};
+use tidegate_wasm::{Compiler, Options, Runtime};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -199,6 +199,8 @@ impl Parts {
             threads: threads(config),
             limiter_keys: usize::try_from(config.plugins.limiter_keys)?,
             cache: cache(&config.plugins.cache),
+            // This very program, whatever an upgrade has put into its place on disk.
+            compiler: Compiler::process("/proc/self/exe", &["compile"]),
         };
         let (runtime, cache_problem) = Runtime::new(options, &registry)?;
         if let Some(problem) = cache_problem {

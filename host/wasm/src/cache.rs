@@ -75,17 +75,19 @@ impl Cache {
             tracing::warn!(path = %path.display(), "cached code was changed since it was written; compiling again");
             return None;
         }
-        deserialize(engine, code)
+        match deserialize(engine, code) {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::debug!(%error, "cached code does not fit this engine");
+                None
+            }
+        }
     }
 
     /// Keep a compiled component. A cache that cannot be written costs time, not correctness.
-    pub(crate) fn put(&self, engine: &Engine, digest: &str, component: &Component) {
+    pub(crate) fn put(&self, engine: &Engine, digest: &str, code: &[u8]) {
         let path = self.path(engine, digest);
-        let written = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|code| self.write(&path, &code));
-        if let Err(error) = written {
+        if let Err(error) = self.write(&path, code) {
             tracing::warn!(path = %path.display(), %error, "cannot keep compiled code");
         }
     }
@@ -149,19 +151,15 @@ fn key(path: &Path, owner: u32) -> io::Result<[u8; KEY_BYTES]> {
     Ok(key)
 }
 
-/// The one place where compiled code becomes runnable.
+/// The one place where compiled code becomes runnable. `code` is an entry that was authenticated, or what our
+/// [compiler](crate::Compiler) has just given.
 #[allow(
     unsafe_code,
     reason = "deserialising compiled code is unsafe by nature"
 )]
-fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
-    // SAFETY: `code` was authenticated under a key that only this process's user can read, so it is
-    // what `Component::serialize` gave; Wasmtime itself checks version and settings.
-    match unsafe { Component::deserialize(engine, code) } {
-        Ok(component) => Some(component),
-        Err(error) => {
-            tracing::debug!(%error, "cached code does not fit this engine");
-            None
-        }
-    }
+pub(crate) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` is what Wasmtime's compiler gave. Either it was authenticated under a key that only
+    // this process's user can read; or it was compiled here, or by a process that this one has started
+    // itself for that, and that nobody else could answer for. Wasmtime itself checks version and settings.
+    unsafe { Component::deserialize(engine, code) }
 }

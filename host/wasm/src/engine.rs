@@ -35,7 +35,9 @@ pub(crate) struct TickingEngine {
 
 impl TickingEngine {
     pub(crate) fn new(options: &Options) -> wasmtime::Result<TickingEngine> {
-        let engine = Engine::new(&config(options))?;
+        let mut config = code();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+        let engine = Engine::new(&config)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (weak, stopped) = (engine.weak(), stop.clone());
         std::thread::Builder::new()
@@ -60,14 +62,19 @@ impl Drop for TickingEngine {
     }
 }
 
-fn config(options: &Options) -> Config {
+/// An engine that only compiles, for every engine of [`TickingEngine`].
+pub(crate) fn for_compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&code())
+}
+
+/// What compiled code depends on.
+fn code() -> Config {
     let mut config = Config::new();
     config
         .concurrency_support(false)
         .epoch_interruption(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(16))
-        .memory_init_cow(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+        .memory_init_cow(true);
     config
 }
 

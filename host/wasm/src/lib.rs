@@ -14,6 +14,7 @@
 mod binding;
 mod cache;
 mod capabilities;
+mod compiler;
 mod engine;
 mod host;
 mod imports;
@@ -30,6 +31,7 @@ mod wit;
 pub use binding::{BindError, Binding, ConfigError, Settings};
 pub use cache::CacheError;
 pub use capabilities::{Capabilities, Folder};
+pub use compiler::{Compiler, compile_stdin};
 pub use host::CONTRACT;
 pub use imports::Imports;
 pub use runtime::{Options, Runtime, RuntimeError};

@@ -1,7 +1,8 @@
 //! The runtime: made once, shared by all.
 
 use crate::binding::{BindError, Binding, Settings, Shared};
-use crate::cache::{Cache, CacheError};
+use crate::cache::{Cache, CacheError, deserialize};
+use crate::compiler::{CompileError, Compiler};
 use crate::engine::TickingEngine;
 use crate::host::Linkers;
 use crate::namespace::Namespace;
@@ -19,7 +20,7 @@ use wasmtime::component::Component;
 const LARGE: usize = 1 << 20;
 
 /// How the runtime is made.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// Live instances of all plugins together.
     pub instances: u32,
@@ -29,6 +30,8 @@ pub struct Options {
     pub limiter_keys: usize,
     /// Where compiled code is kept, if anywhere.
     pub cache: Option<PathBuf>,
+    /// How components are compiled.
+    pub compiler: Compiler,
 }
 
 /// Why there is no runtime.
@@ -139,10 +142,15 @@ impl Runtime {
         if bytes.len() > LARGE {
             tracing::info!(digest, bytes = bytes.len(), "compiling a large plugin");
         }
-        let component = Component::from_binary(engine, bytes)
-            .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+        let code = self.options.compiler.compile(engine, bytes);
+        let code = code.map_err(|error| match error {
+            CompileError::Invalid(reason) => LoadError::Invalid(reason),
+            CompileError::Failed(reason) => LoadError::Compiler(reason),
+        })?;
+        let component = deserialize(engine, &code)
+            .map_err(|error| LoadError::Compiler(format!("{error:#}")))?;
         if let Some(cache) = &self.cache {
-            cache.put(engine, digest, &component);
+            cache.put(engine, digest, &code);
         }
         Ok(component)
     }

@@ -39,6 +39,9 @@ pub enum LoadError {
     /// Damaged, or of a kind that the engine does not run.
     #[error("the component is not valid: {0}")]
     Invalid(String),
+    /// The compiler failed, which says nothing about the component.
+    #[error("it could not be compiled: {0}")]
+    Compiler(String),
     /// Imports something that is not offered.
     #[error(
         "it imports `{0}`, which plugins are not offered; offered are tidegate:plugin@{CONTRACT} and wasi 0.2 (cli, clocks, io, random, and filesystem and sockets as far as they are allowed)"

@@ -47,6 +47,9 @@ enum Verb {
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(plugin::Verb),
+    /// Compile a component from standard input to standard output: what `run` starts for each plugin.
+    #[command(hide = true)]
+    Compile,
     /// Print the version and the plugin contract that this host speaks.
     Version,
 }
@@ -72,6 +75,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Verb::Explain(question) => explain::run(&question),
         Verb::Config(verb) => config::run(&verb),
         Verb::Plugin(verb) => plugin::run(&verb),
+        Verb::Compile => return tidegate_wasm::compile_stdin(),
         Verb::Version => print(&format!(
             "tidegate {}\ncontract tidegate:plugin@{}\n",
             env!("CARGO_PKG_VERSION"),

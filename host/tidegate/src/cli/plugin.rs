@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
 use tidegate_config::{Address, Config, read_file};
-use tidegate_wasm::{Imports, Options, Runtime};
+use tidegate_wasm::{Compiler, Imports, Options, Runtime};
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -59,6 +59,7 @@ fn inspect(file: &Path) -> anyhow::Result<()> {
         threads: 1,
         limiter_keys: 1,
         cache: None,
+        compiler: Compiler::here(),
     };
     let (runtime, _) = Runtime::new(options, &prometheus::Registry::new())?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();

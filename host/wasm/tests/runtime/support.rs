@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::Registry;
 use tidegate_chain::{Chain, Exchange, HeadLimits, Policy, Progress, Verdict};
-use tidegate_wasm::{Binding, Capabilities, Options, Runtime, Settings};
+use tidegate_wasm::{Binding, Capabilities, Compiler, Options, Runtime, Settings};
 
 /// A component from `tests/guests`.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
@@ -30,6 +30,7 @@ pub(crate) fn runtime(instances: u32) -> Arc<Runtime> {
         threads: 2,
         limiter_keys: 16,
         cache: None,
+        compiler: Compiler::here(),
     };
     let (runtime, problem) = Runtime::new(options, &Registry::new()).unwrap();
     assert!(problem.is_none());
