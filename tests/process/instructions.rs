@@ -16,8 +16,8 @@ const WARM: usize = 100;
 const COUNTED: u64 = 500;
 /// For a start at a fiftieth of the usual speed, on a busy machine.
 const START: Duration = Duration::from_secs(180);
-/// Timers and the kernel's cuts of what is read move the figure by less than a tenth of this.
-const TOLERANCE: f64 = 0.02;
+/// Timers and the kernel's cuts of what is read move the figure by a fifth of this.
+const TOLERANCE: f64 = 0.03;
 
 /// In the order of the chain; what `bench/` measures as well.
 const PLUGINS: [(&str, &str); 5] = [

@@ -199,8 +199,7 @@ impl Parts {
             threads: threads(config),
             limiter_keys: usize::try_from(config.plugins.limiter_keys)?,
             cache: cache(&config.plugins.cache),
-            // This very program, whatever an upgrade has put into its place on disk.
-            compiler: Compiler::process("/proc/self/exe", &["compile"]),
+            compiler: Compiler::process(this_program(), &["compile"]),
         };
         let (runtime, cache_problem) = Runtime::new(options, &registry)?;
         if let Some(problem) = cache_problem {
@@ -394,6 +393,13 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// This very program, also when an upgrade has put another into its place on disk: its path does not lead to a file
+/// then.
+fn this_program() -> PathBuf {
+    let path = std::env::current_exe().ok().filter(|path| path.is_file());
+    path.unwrap_or_else(|| "/proc/self/exe".into())
 }
 
 /// Worker threads.

@@ -2,7 +2,7 @@
 
 use crate::binding::{BindError, Binding, Settings, Shared};
 use crate::cache::{Cache, CacheError, deserialize};
-use crate::compiler::{CompileError, Compiler};
+use crate::compiler::Compiler;
 use crate::engine::TickingEngine;
 use crate::host::Linkers;
 use crate::namespace::Namespace;
@@ -142,13 +142,17 @@ impl Runtime {
         if bytes.len() > LARGE {
             tracing::info!(digest, bytes = bytes.len(), "compiling a large plugin");
         }
-        let code = self.options.compiler.compile(engine, bytes);
-        let code = code.map_err(|error| match error {
-            CompileError::Invalid(reason) => LoadError::Invalid(reason),
-            CompileError::Failed(reason) => LoadError::Compiler(reason),
-        })?;
-        let component = deserialize(engine, &code)
-            .map_err(|error| LoadError::Compiler(format!("{error:#}")))?;
+        let mut code = self.options.compiler.compile(engine, bytes)?;
+        let mut component = deserialize(engine, &code);
+        if let Err(error) = &component {
+            // The other process saw another processor than this one, as under an emulator.
+            tracing::warn!(
+                "what the process that compiles gave cannot run here; compiling in this one: {error:#}"
+            );
+            code = Compiler::here().compile(engine, bytes)?;
+            component = deserialize(engine, &code);
+        }
+        let component = component.map_err(|error| LoadError::Compiler(format!("{error:#}")))?;
         if let Some(cache) = &self.cache {
             cache.put(engine, digest, &code);
         }

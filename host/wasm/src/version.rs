@@ -1,5 +1,6 @@
 //! One version of a plugin: a compiled component whose imports and exports were checked.
 
+use crate::compiler::CompileError;
 use crate::host::{CONTRACT, Linkers, Waits, interface, is_interface};
 use crate::imports::Imports;
 use sha2::{Digest, Sha256};
@@ -67,6 +68,15 @@ pub enum LoadError {
         /// The digest in the configuration.
         pinned: String,
     },
+}
+
+impl From<CompileError> for LoadError {
+    fn from(error: CompileError) -> LoadError {
+        match error {
+            CompileError::Invalid(reason) => LoadError::Invalid(reason),
+            CompileError::Failed(reason) => LoadError::Compiler(reason),
+        }
+    }
 }
 
 /// The SHA-256 of a component, in lower-case hexadecimal.
