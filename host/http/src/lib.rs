@@ -7,7 +7,8 @@
 //! 2. `phase/accept.rs`: the head is checked and normalised, deadlines are set, a snapshot is taken.
 //! 3. `phase/request.rs`: the route is found, its plugins run; fixed answers are given here, and those of
 //!    `https_redirect.rs` and `maintenance.rs`.
-//! 4. `phase/upstream_peer.rs`, `phase/upstream_request.rs`: a peer is chosen, the head is completed.
+//! 4. `phase/upstream_peer.rs`, `phase/upstream_request.rs`: a peer is chosen, once the upstream may have one more
+//!    request (`admission.rs`); the head is completed.
 //! 5. `phase/request_body.rs`: the body is counted, and goes through plugins.
 //! 6. `phase/response.rs`: plugins run in reverse; `interpose.rs` takes the body through them.
 //! 7. `phase/failure.rs`: any error becomes a response, here and nowhere else; `error_pages.rs` has what clients see.
