@@ -93,7 +93,6 @@ fn compare(name: &str, each: u64) {
     let budgets: Value = serde_json::from_slice(&budgets).unwrap();
     let budget = budgets[name].as_f64().unwrap();
     let off = each as f64 / budget - 1.0;
-    println!("{name}: {each} instructions for each request");
     assert!(
         off.abs() < TOLERANCE,
         "`{name}` takes {each} instructions for each request, {:+.1} % of what {file} says. If that is worth it, or an \
