@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::phase::{request_body, upstream_request};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use serde_json::{Map, Value, json};
 use tidegate_chain::Reply;
 
@@ -12,7 +12,10 @@ use tidegate_chain::Reply;
 const BODY_SHOWN: usize = 64 * 1024;
 
 /// The reply: reads the whole body, keeps its beginning.
-pub(crate) async fn reply(session: &mut Session, context: &mut Context) -> pingora::Result<Reply> {
+pub(crate) async fn reply(
+    session: &mut ServerSession,
+    context: &mut Context,
+) -> pingora::Result<Reply> {
     let mut head = session.req_header().clone();
     upstream_request::complete(&mut head, context)?;
     let mut shown = Vec::new();

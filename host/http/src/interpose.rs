@@ -25,13 +25,12 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::proxy::Session;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Where the client's session is left when ours is dropped.
-pub(crate) type Back = Arc<Mutex<Option<Box<ServerSession>>>>;
+pub(crate) type Back = Arc<Mutex<Option<ServerSession>>>;
 
 /// A request's body as far as it was read, and what plugins made of it, while the head waited.
 #[derive(Clone, Debug, Default)]
@@ -57,14 +56,14 @@ pub(crate) struct Interposed {
 
 impl Interposed {
     /// Put one in front of a session.
-    pub(crate) fn put(session: &mut Session, context: &mut Context, held: Option<Held>) {
+    pub(crate) fn put(session: &mut ServerSession, context: &mut Context, held: Option<Held>) {
         let (Some(plugins), Some(route)) = (&context.plugins, &context.route) else {
             return;
         };
         let back = Back::default();
-        let inner = mem::replace(&mut session.downstream_session, nobody());
-        *session.downstream_session = ServerSession::new_custom(Box::new(Interposed {
-            inner,
+        let inner = mem::replace(session, nobody());
+        *session = ServerSession::new_custom(Box::new(Interposed {
+            inner: Box::new(inner),
             back: back.clone(),
             plugins: plugins.clone(),
             waits: route.chain.waits(),
@@ -76,14 +75,14 @@ impl Interposed {
     }
 
     /// Put the client's own session back, if there is one of ours.
-    pub(crate) fn remove(session: &mut Session, context: &mut Context) {
+    pub(crate) fn remove(session: &mut ServerSession, context: &mut Context) {
         let Some(back) = context.interposed.take() else {
             return;
         };
-        drop(mem::replace(&mut session.downstream_session, nobody()));
+        drop(mem::replace(session, nobody()));
         let mut back = back.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(inner) = back.take() {
-            session.downstream_session = inner;
+            *session = inner;
         }
     }
 }
@@ -93,13 +92,13 @@ pub(crate) fn has_body(method: &http::Method, status: StatusCode) -> bool {
     *method != http::Method::HEAD && !respond::is_bodiless(status)
 }
 
-fn nobody() -> Box<ServerSession> {
-    Box::new(ServerSession::new_custom(Box::new(())))
+fn nobody() -> ServerSession {
+    ServerSession::new_custom(Box::new(()))
 }
 
 impl Drop for Interposed {
     fn drop(&mut self) {
-        let inner = mem::replace(&mut self.inner, nobody());
+        let inner = mem::replace(&mut *self.inner, nobody());
         *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Some(inner);
     }
 }

@@ -9,14 +9,14 @@ use crate::tunnel::is_extended_connect;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use std::mem;
 use std::ops::ControlFlow;
 use tidegate_chain::{Event, Reply, Verdict};
 
 /// Send a reply; plugins that the request passed see its head and its body first, and may replace it.
 pub(crate) async fn send(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     mut reply: Reply,
 ) -> pingora::Result<()> {
@@ -50,7 +50,7 @@ pub(crate) async fn send(
 /// Run the response phase on a head, and find out who wants to see the body. A reply replaces the head; the
 /// plugins that have not had their turn are still to see that.
 pub(crate) async fn run_plugins(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     head: &mut ResponseHeader,
 ) -> pingora::Result<Option<Reply>> {
@@ -98,7 +98,7 @@ type Sent = pingora::Result<ControlFlow<(), Reply>>;
 
 /// Send a body that is there; another reply, where a plugin that saw it wants that.
 async fn send_whole(
-    session: &mut Session,
+    session: &mut ServerSession,
     plugins: &mut Plugins,
     mut head: ResponseHeader,
     mut data: Bytes,
@@ -123,7 +123,7 @@ async fn send_whole(
 
 /// Send a body that a plugin gives in pieces.
 async fn send_pieces(
-    session: &mut Session,
+    session: &mut ServerSession,
     plugins: &mut Plugins,
     mut head: ResponseHeader,
     place: usize,
@@ -182,11 +182,11 @@ async fn send_pieces(
             }
             plugins.on(Event::Begin)?;
             plugins.put_response(head.clone());
-            session.write_response_header(Box::new(head), false).await?;
+            session.write_response_header(Box::new(head)).await?;
             data = before.freeze();
         }
         if end || !data.is_empty() {
-            session.write_response_body(Some(data), end).await?;
+            session.write_response_body(data, end).await?;
         }
         if end {
             return Ok(ControlFlow::Break(()));
@@ -199,7 +199,7 @@ const EMPTY_PIECES_MAX: u32 = 64;
 
 /// The next piece, if the plugin does not fail; `None` in it is the end.
 async fn next_piece(
-    session: &mut Session,
+    session: &mut ServerSession,
     plugins: &mut Plugins,
     place: usize,
 ) -> pingora::Result<Option<Option<Bytes>>> {
@@ -225,7 +225,7 @@ async fn next_piece(
 
 /// Data of our own body goes through the plugins.
 async fn feed(
-    session: &mut Session,
+    session: &mut ServerSession,
     plugins: &mut Plugins,
     data: Bytes,
     end: bool,
@@ -291,17 +291,15 @@ fn head(reply: &Reply) -> pingora::Result<ResponseHeader> {
 }
 
 pub(crate) async fn write(
-    session: &mut Session,
+    session: &mut ServerSession,
     head: ResponseHeader,
     body: Bytes,
 ) -> pingora::Result<()> {
     let no_body =
         session.req_header().method == Method::HEAD || is_bodiless(head.status) || body.is_empty();
-    session
-        .write_response_header(Box::new(head), no_body)
-        .await?;
+    session.write_response_header(Box::new(head)).await?;
     if !no_body {
-        session.write_response_body(Some(body), true).await?;
+        session.write_response_body(body, true).await?;
     } else if session.is_http2() {
         // Dropped without an end, the stream would be reset.
         session.finish_body().await?;

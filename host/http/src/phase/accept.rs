@@ -11,7 +11,7 @@ use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::Error;
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// A request that is refused; [`super::failure`] answers it.
-pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+pub fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
     if let Some(connection) = &context.connection {
         connection.clock.head_is_read();
         let (connection, peer) = (connection.clone(), connection.peer);
@@ -47,7 +47,7 @@ pub fn run(session: &mut Session, context: &mut Context) -> pingora::Result<()> 
     checked.map_err(|refused| refused.end(context))
 }
 
-fn set_deadlines(session: &mut Session, limits: &Limits) {
+fn set_deadlines(session: &mut ServerSession, limits: &Limits) {
     // Where the parser switched keep-alive off (a request with both length and encoding, say), it
     // stays off.
     if session.get_keepalive().is_some() {

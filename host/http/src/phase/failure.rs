@@ -6,7 +6,8 @@ use crate::context::{Context, Instead};
 use crate::interpose::Interposed;
 use crate::respond;
 use http::StatusCode;
-use pingora::proxy::{FailToProxy, Session};
+use pingora::protocols::http::ServerSession;
+use pingora::proxy::FailToProxy;
 use pingora::{Error, ErrorSource, ErrorType};
 use std::io;
 
@@ -22,7 +23,7 @@ pub(crate) fn refuse(
 }
 
 /// Answer a request that failed, unless its response has begun or nobody is there to read it.
-pub async fn run(session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+pub async fn run(session: &mut ServerSession, error: &Error, context: &mut Context) -> FailToProxy {
     context.give_back(session);
     context.take_verdict();
     Interposed::remove(session, context);
@@ -100,7 +101,7 @@ fn is_refused(error: &Error) -> bool {
 }
 
 /// Count a client that does not send its body, or does not read its response.
-fn count_stall(session: &Session, error: &Error, context: &Context) {
+fn count_stall(session: &ServerSession, error: &Error, context: &Context) {
     let Some(connection) = &context.connection else {
         return;
     };

@@ -9,12 +9,12 @@ use crate::interpose::Interposed;
 use crate::metrics::Metrics;
 use crate::plugins::{Plugins, Shared};
 use pingora::Error;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use tidegate_chain::{Event, Outcome, Verdict};
 
 /// Count and write down.
 pub async fn run(
-    session: &mut Session,
+    session: &mut ServerSession,
     error: Option<&Error>,
     context: &mut Context,
     metrics: &Metrics,
@@ -79,7 +79,7 @@ pub async fn run(
 }
 
 /// Run the log phase; beside the connection, where it can wait.
-async fn tell_plugins(session: &mut Session, shared: Shared, outcome: Outcome) {
+async fn tell_plugins(session: &mut ServerSession, shared: Shared, outcome: Outcome) {
     let mut plugins = shared.lock().await;
     let chain = &plugins.route.clone().chain;
     let Some(waits) = chain.logs(&plugins.progress) else {

@@ -10,7 +10,7 @@ use crate::{echo, https_redirect, maintenance, respond, tunnel};
 use futures_util::lock::Mutex;
 use http::{StatusCode, header};
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tidegate_chain::{Exchange, Reply};
@@ -19,7 +19,7 @@ use tidegate_chain::{Exchange, Reply};
 ///
 /// # Errors
 /// A request that is refused, or a client that is gone.
-pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Result<bool> {
+pub async fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Result<bool> {
     let route = match find_route(session.req_header(), context) {
         ControlFlow::Continue(route) => route,
         ControlFlow::Break(reply) => {
@@ -100,7 +100,7 @@ fn find_route(head: &RequestHeader, context: &mut Context) -> ControlFlow<Reply,
 /// Run the request phase of the route's chain, and read as much of the body as plugins want to see before
 /// the head goes on.
 async fn run_plugins(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
 ) -> pingora::Result<Option<Reply>> {
     let Some(route) = context
@@ -137,7 +137,7 @@ async fn run_plugins(
 
 /// Refuse what is larger than the route allows, also a body that says itself that it is too long, before
 /// anything is done for it.
-fn check_limits(session: &Session, context: &mut Context) -> pingora::Result<()> {
+fn check_limits(session: &ServerSession, context: &mut Context) -> pingora::Result<()> {
     let checked = accept::check_size(session.req_header(), context.limits());
     checked.map_err(|refused| refused.end(context))?;
     let length = session.req_header().headers.get(header::CONTENT_LENGTH);

@@ -8,7 +8,7 @@ use crate::plugins::{Plugins, Shared, unless_gone};
 use crate::tunnel::is_extended_connect;
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, Version, header};
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use tidegate_chain::{Event, Reply, Verdict};
 
 /// Read the body for as long as a plugin waits for it, and put our session in front of the client's where
@@ -17,7 +17,7 @@ use tidegate_chain::{Event, Reply, Verdict};
 /// # Errors
 /// The body is longer than is allowed, or the client is gone.
 pub(super) async fn hold(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     shared: &Shared,
 ) -> pingora::Result<Option<Reply>> {
@@ -49,13 +49,13 @@ pub(super) async fn hold(
 }
 
 /// Whether there is nothing (more) to read. What follows the head of an extended CONNECT is a tunnel's.
-fn is_over(session: &mut Session) -> bool {
+fn is_over(session: &mut ServerSession) -> bool {
     is_extended_connect(session.req_header()) || session.is_body_done()
 }
 
 /// Read until nobody waits any more.
 async fn read(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     plugins: &mut Plugins,
 ) -> pingora::Result<Result<Held, Reply>> {
@@ -97,7 +97,7 @@ async fn read(
 /// # Errors
 /// The body is longer than is allowed, or a plugin decided otherwise.
 pub async fn run(
-    session: &mut Session,
+    session: &mut ServerSession,
     body: &mut Option<Bytes>,
     end: bool,
     context: &mut Context,
@@ -132,7 +132,7 @@ pub async fn run(
 }
 
 async fn feed(
-    session: &mut Session,
+    session: &mut ServerSession,
     plugins: &mut Plugins,
     data: Bytes,
     end: bool,
@@ -156,7 +156,7 @@ async fn feed(
 }
 
 /// Tell a client that waits to be told (RFC 9110 §10.1.1) to send its body; nobody else is told to wait for it.
-pub(crate) async fn ask_for_it(session: &mut Session) -> pingora::Result<()> {
+pub(crate) async fn ask_for_it(session: &mut ServerSession) -> pingora::Result<()> {
     let head = session.req_header();
     let expect = head.headers.get(header::EXPECT);
     let expects =

@@ -5,7 +5,7 @@ use crate::{grpc_web, hsts, respond};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType};
 use tidegate_chain::Event;
 
@@ -14,7 +14,7 @@ use tidegate_chain::Event;
 /// # Errors
 /// A plugin replies instead: the upstream's response is dropped and [`super::failure`] sends the reply.
 pub async fn run(
-    session: &mut Session,
+    session: &mut ServerSession,
     head: &mut ResponseHeader,
     context: &mut Context,
 ) -> pingora::Result<()> {
@@ -31,7 +31,7 @@ pub async fn run(
 
 /// As [`run`], for the head that ends HTTP's part of the exchange, be it the final one or a 101.
 pub(crate) async fn pass(
-    session: &mut Session,
+    session: &mut ServerSession,
     head: &mut ResponseHeader,
     context: &mut Context,
 ) -> pingora::Result<()> {

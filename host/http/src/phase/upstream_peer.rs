@@ -10,7 +10,8 @@ use crate::upstream::Upstream;
 use http::{StatusCode, header};
 use pingora::ErrorType::{self, HTTPStatus};
 use pingora::prelude::HttpPeer;
-use pingora::{Error, ErrorSource, proxy::Session};
+use pingora::protocols::http::ServerSession;
+use pingora::{Error, ErrorSource};
 use std::sync::Arc;
 use tidegate_chain::{Event, Phase, ResponseStage, Verdict};
 
@@ -21,7 +22,7 @@ static LINES: Throttle = Throttle::new();
 ///
 /// # Errors
 /// As for `next`; or it has as many as it may.
-pub async fn admit(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+pub async fn admit(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
     choose(session, context).await
 }
 
@@ -29,7 +30,10 @@ pub async fn admit(session: &mut Session, context: &mut Context) -> pingora::Res
 ///
 /// # Errors
 /// As for `next`.
-pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Result<Box<HttpPeer>> {
+pub async fn run(
+    session: &mut ServerSession,
+    context: &mut Context,
+) -> pingora::Result<Box<HttpPeer>> {
     let upstream = next(session, context).await?;
     let Some(peer) = upstream.peer(context.upstream.turn) else {
         return Err(internal("no peer"));
@@ -44,7 +48,7 @@ pub async fn run(session: &mut Session, context: &mut Context) -> pingora::Resul
 /// # Errors
 /// The route has no upstream, which the request phase has ruled out; or a plugin decided otherwise.
 pub(crate) async fn next(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
 ) -> pingora::Result<Arc<Upstream>> {
     if context.upstream.group.is_none() {
@@ -78,7 +82,7 @@ pub(crate) async fn next(
 }
 
 /// Ask the plugins which group and which peer, then the group's balancer.
-async fn choose(session: &mut Session, context: &mut Context) -> pingora::Result<()> {
+async fn choose(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
     let Some(Target::Upstream(own)) = context.route.as_deref().map(|route| &route.target) else {
         return Ok(());
     };
@@ -111,7 +115,7 @@ async fn choose(session: &mut Session, context: &mut Context) -> pingora::Result
 
 /// Wait until the upstream may have one more request.
 async fn enter(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     admission: &Admission,
 ) -> pingora::Result<()> {
@@ -140,7 +144,7 @@ async fn enter(
     Err(Error::explain(HTTPStatus(status.as_u16()), problem))
 }
 
-async fn ask_plugins(session: &mut Session, plugins: &mut Plugins) -> pingora::Result<()> {
+async fn ask_plugins(session: &mut ServerSession, plugins: &mut Plugins) -> pingora::Result<()> {
     plugins.on(Event::Choose)?;
     let route = plugins.route.clone();
     if !route.chain.exports(Phase::UpstreamChoice) {
@@ -180,7 +184,7 @@ pub fn failed_to_connect(context: &mut Context, mut error: Box<Error>) -> Box<Er
 
 /// The attempt failed later: only what can be repeated is.
 pub fn failed(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     mut error: Box<Error>,
     reused: bool,
@@ -192,7 +196,7 @@ pub fn failed(
     }
     let repeatable = context.instead.is_none()
         && session.req_header().method.is_idempotent()
-        && !session.as_ref().retry_buffer_truncated()
+        && !session.retry_buffer_truncated()
         && !super::has_begun(session)
         && can_start_anew(context);
     error

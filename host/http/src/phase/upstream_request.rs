@@ -7,7 +7,7 @@ use crate::plugins::{Plugins, unless_gone};
 use crate::upstream::Upstream;
 use http::{StatusCode, header};
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use tidegate_chain::{Event, Phase, Verdict};
 
 /// Say for whom the request is. Runs once per attempt, each time on a fresh copy of the head.
@@ -15,7 +15,7 @@ use tidegate_chain::{Event, Phase, Verdict};
 /// # Errors
 /// A value that is not one, which cannot come from checked facts.
 pub async fn run(
-    session: &mut Session,
+    session: &mut ServerSession,
     head: &mut RequestHeader,
     context: &mut Context,
 ) -> pingora::Result<()> {
@@ -41,7 +41,7 @@ pub async fn run(
 
 /// Plugins see and edit the copy that goes to this peer.
 async fn run_plugins(
-    session: &mut Session,
+    session: &mut ServerSession,
     head: &mut RequestHeader,
     plugins: &mut Plugins,
 ) -> pingora::Result<()> {
@@ -71,7 +71,7 @@ async fn run_plugins(
 
 /// Say how long the body is after the plugins; where nobody knows, Pingora sends it in chunks.
 fn frame(
-    session: &mut Session,
+    session: &mut ServerSession,
     head: &mut RequestHeader,
     plugins: &Plugins,
 ) -> pingora::Result<()> {

@@ -14,7 +14,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use pingora::ErrorType::{ReadError, ReadTimedout};
 use pingora::http::RequestHeader;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorType};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -56,7 +56,7 @@ impl Switched {
 /// # Errors
 /// No peer was reached or answered, or a plugin decided otherwise.
 pub(super) async fn ask(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     upgrade: &Upgrade,
 ) -> pingora::Result<Answer> {
@@ -93,7 +93,7 @@ pub(super) async fn switch(response: Response<Incoming>) -> pingora::Result<Swit
 
 /// A connection, and the timeout of what is read from it as long as it is HTTP.
 async fn connect(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
 ) -> pingora::Result<(Connected, Duration)> {
     loop {
@@ -129,8 +129,8 @@ fn own_head(head: &RequestHeader) -> RequestHeader {
 }
 
 /// Wait until the client is gone: what it asked for is for nobody then. What it sends for the tunnel waits.
-async fn gone(session: &mut Session) -> Box<Error> {
-    match session.downstream_session.read_body_or_idle(true).await {
+async fn gone(session: &mut ServerSession) -> Box<Error> {
+    match session.read_body_or_idle(true).await {
         Err(error) => error.into_down(),
         Ok(_) => internal("a body where there is none"),
     }

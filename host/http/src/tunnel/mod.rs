@@ -34,7 +34,6 @@ use http::{StatusCode, header};
 use leg::Switched;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 use prometheus::IntGauge;
 use tidegate_listen::Stream;
@@ -46,7 +45,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// As in any exchange, until the client has got a head. What ends a tunnel is no error of the request: the
 /// access log says it.
 pub(crate) async fn run(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     upgrade: Upgrade,
 ) -> pingora::Result<()> {
@@ -65,7 +64,7 @@ pub(crate) async fn run(
         ended: limits.tunnel_close_timeout,
     };
     let mut traffic = Traffic::default();
-    let ended = match &mut *session.downstream_session {
+    let ended = match &mut *session {
         ServerSession::H2(client) => {
             let client = H2Stream::new(client);
             let client = client.ok_or_else(|| internal("a tunnel without a head"))?;
@@ -94,7 +93,7 @@ pub(crate) async fn run(
 /// Both legs, up to the head that opens the tunnel for the client. `None` where there is none: the client has
 /// got the upstream's other answer.
 async fn open(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     upgrade: &Upgrade,
 ) -> pingora::Result<Option<Switched>> {
@@ -130,7 +129,7 @@ async fn open(
     if upgrade.is_extended_connect() {
         head.set_status(StatusCode::OK)?;
     }
-    session.write_response_header(Box::new(head), false).await?;
+    session.write_response_header(Box::new(head)).await?;
     Ok(Some(switched))
 }
 

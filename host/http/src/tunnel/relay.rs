@@ -11,7 +11,7 @@ use pingora::Error;
 use pingora::ErrorType::{ReadError, ReadTimedout};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::HttpTask;
-use pingora::proxy::Session;
+use pingora::protocols::http::ServerSession;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 /// # Errors
 /// The upstream broke off, the client is gone, or a plugin replies instead.
 pub(super) async fn run(
-    session: &mut Session,
+    session: &mut ServerSession,
     context: &mut Context,
     answer: Answer,
 ) -> pingora::Result<()> {
@@ -54,8 +54,8 @@ async fn next(body: &mut Incoming, read_timeout: Duration) -> pingora::Result<Ht
     })
 }
 
-async fn write(session: &mut Session, task: HttpTask) -> pingora::Result<()> {
-    let written = session.downstream_session.response_duplex_vec(vec![task]);
+async fn write(session: &mut ServerSession, task: HttpTask) -> pingora::Result<()> {
+    let written = session.response_duplex_vec(vec![task]);
     written.await.map(drop)
 }
 
