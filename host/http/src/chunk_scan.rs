@@ -73,6 +73,27 @@ impl ChunkScan {
         Some(bytes.len() - rest.len())
     }
 
+    /// What is left of the chunk whose data comes next.
+    pub(crate) fn data_left(&self) -> Option<u64> {
+        match self {
+            ChunkScan::Data { left } => Some(*left),
+            _ => None,
+        }
+    }
+
+    /// How many of the bytes come before data, or are the body's last; nothing, if they may not.
+    pub(crate) fn framing(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut taken = 0;
+        for byte in bytes {
+            if matches!(self, ChunkScan::Data { .. } | ChunkScan::Over) {
+                break;
+            }
+            *self = self.next(*byte)?;
+            taken += 1;
+        }
+        Some(taken)
+    }
+
     /// Where a byte leads; nowhere if it may not stand here.
     fn next(self, byte: u8) -> Option<ChunkScan> {
         use ChunkScan::*;

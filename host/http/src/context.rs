@@ -18,6 +18,7 @@ use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use http::{HeaderValue, StatusCode};
 use pingora::http::RequestHeader;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,14 @@ tokio::task_local! {
     pub(crate) static CONNECTION: Arc<Connection>;
     /// Of an h2 request: tells whoever waits for it that its body comes on.
     pub(crate) static BODY: Arc<BodyClock>;
+    /// Of a request whose phases have begun, when Pingora makes a context for it.
+    static HANDED_OVER: Cell<Option<Context>>;
+}
+
+/// Let Pingora serve a request with a context that it has already.
+pub(crate) async fn hand_over<T>(mut context: Context, serving: impl Future<Output = T>) -> T {
+    context.is_handed_over = true;
+    HANDED_OVER.scope(Cell::new(Some(context)), serving).await
 }
 
 /// What the proxy knows of a connection.
@@ -87,6 +96,8 @@ pub struct Context {
     pub(crate) problem: Option<String>,
     /// It failed before it was begun, and there is nothing wrong with the request.
     pub(crate) is_early: bool,
+    /// It was accepted, and has its upstream.
+    pub(crate) is_handed_over: bool,
 }
 
 /// A response that takes the place of another.
@@ -132,12 +143,24 @@ impl UpstreamTrace {
 }
 
 impl Context {
-    /// A context for a request that begins now, with the state of this moment.
+    /// A context for a request that Pingora begins now, with the state of this moment.
     pub fn begin(state: &ArcSwap<State>) -> Context {
-        let state = state.load_full();
+        if let Ok(Some(context)) = HANDED_OVER.try_with(Cell::take) {
+            return context;
+        }
+        let connection = CONNECTION.try_with(Arc::clone).ok();
+        Context::new(state, connection, BODY.try_with(Arc::clone).ok())
+    }
+
+    /// A context for a request of this connection.
+    pub(crate) fn new(
+        state: &ArcSwap<State>,
+        connection: Option<Arc<Connection>>,
+        body_clock: Option<Arc<BodyClock>>,
+    ) -> Context {
         Context {
-            connection: CONNECTION.try_with(Arc::clone).ok(),
-            state,
+            connection,
+            state: state.load_full(),
             start: Instant::now(),
             facts: Arc::default(),
             route: None,
@@ -146,11 +169,12 @@ impl Context {
             instead: None,
             upstream: UpstreamTrace::default(),
             grpc_web: false,
-            body_clock: BODY.try_with(Arc::clone).ok(),
+            body_clock,
             body_bytes: 0,
             tunnel: None,
             problem: None,
             is_early: false,
+            is_handed_over: false,
         }
     }
 

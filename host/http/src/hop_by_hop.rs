@@ -55,6 +55,15 @@ pub(crate) fn remove_named(head: &mut RequestHeader) -> Result<(), &'static str>
     Ok(())
 }
 
+/// Remove those that always are.
+pub(crate) fn remove_always(head: &mut RequestHeader) {
+    for name in ALWAYS {
+        if head.headers.contains_key(name) {
+            head.remove_header(name);
+        }
+    }
+}
+
 /// The names of the fields of a message that end with its connection.
 pub(crate) fn names(fields: &HeaderMap) -> Vec<HeaderName> {
     let named = members(fields, header::CONNECTION);

@@ -44,7 +44,8 @@ pub(crate) struct Held {
 pub(crate) struct Interposed {
     inner: Box<ServerSession>,
     back: Back,
-    plugins: Shared,
+    /// None of a request that is only handed over to Pingora.
+    plugins: Option<Shared>,
     /// Whether a plugin can wait.
     waits: bool,
     held: Option<Held>,
@@ -57,16 +58,16 @@ pub(crate) struct Interposed {
 impl Interposed {
     /// Put one in front of a session.
     pub(crate) fn put(session: &mut ServerSession, context: &mut Context, held: Option<Held>) {
-        let (Some(plugins), Some(route)) = (&context.plugins, &context.route) else {
-            return;
-        };
         let back = Back::default();
         let inner = mem::replace(session, nobody());
         *session = ServerSession::new_custom(Box::new(Interposed {
             inner: Box::new(inner),
             back: back.clone(),
-            plugins: plugins.clone(),
-            waits: route.chain.waits(),
+            plugins: context.plugins.clone(),
+            waits: context
+                .route
+                .as_ref()
+                .is_some_and(|route| route.chain.waits()),
             held,
             read: false,
             response: None,
@@ -106,9 +107,14 @@ impl Drop for Interposed {
 #[async_trait]
 impl CustomSession for Interposed {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let Some(plugins) = self.plugins.clone() else {
+            return self.inner.response_duplex_vec(tasks).await;
+        };
         let mut out = Vec::with_capacity(tasks.len() + 1);
         for task in tasks {
-            if let Err(error) = self.pass(task, &mut out).await {
+            let mut plugins = plugins.lock().await;
+            if let Err(error) = self.pass(&mut plugins, task, &mut out).await {
+                drop(plugins);
                 // What was let go is sent, so that the client sees a response that breaks off.
                 if !out.is_empty() {
                     self.inner.response_duplex_vec(out).await?;

@@ -14,6 +14,8 @@
 //! 7. `phase/failure.rs`: any error becomes a response, here and nowhere else; `error_pages.rs` has what clients see.
 //! 8. `phase/log.rs`: access log and metrics.
 //!
+//! `http1/` takes requests of HTTP/1 through them, Pingora those of HTTP/2.
+//!
 //! A request reads one immutable [`State`], taken at its start. Nothing here knows of WebAssembly or of
 //! configuration files; the binary puts the parts together.
 #![forbid(unsafe_code)]
@@ -39,6 +41,7 @@ mod head;
 mod head_scan;
 mod hop_by_hop;
 mod hsts;
+mod http1;
 mod https_redirect;
 mod interpose;
 mod io;
@@ -72,6 +75,7 @@ pub use maintenance::Maintenance;
 pub use metrics::{Metrics, RouteMetrics};
 pub use peer::{Peer, PeerAddress, Speech, Timeouts};
 pub use phase::challenge::Challenges;
+pub use phase::log::Journal;
 pub use rustls_pki_types::ServerName;
 pub use serve::Server;
 pub use sockets::{Socket, Sockets};

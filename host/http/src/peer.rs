@@ -1,6 +1,7 @@
 //! One peer of an upstream, and what Pingora is told about it.
 
 use crate::connect::{ClientTls, Connector, Dial, KEEPALIVE, Kept, Lent, ProxiedFor};
+use crate::http1::Pool;
 use crate::upstream::UpstreamError;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
@@ -28,6 +29,7 @@ pub struct Peer {
     connector: Arc<Connector>,
     http2: bool,
     kept: Arc<Kept>,
+    pool: Arc<Pool>,
     /// Keyed: clients choose their ports, and must not find two whose connections would be shared.
     clients: RandomState,
 }
@@ -63,7 +65,7 @@ pub struct Speech {
     pub tls: Option<(Arc<ClientTls>, ServerName<'static>)>,
     /// The version of the PROXY protocol header that each connection begins with.
     pub proxy: Option<Version>,
-    /// The most connections with TLS that wait for their next exchange.
+    /// The most connections that wait for their next exchange.
     pub keep: usize,
 }
 
@@ -101,6 +103,7 @@ impl Peer {
             connector,
             http2: speech.http2,
             kept: Kept::new(keep, timeouts.idle),
+            pool: Pool::new(speech.keep, timeouts.idle),
             clients: RandomState::new(),
         })
     }
@@ -108,6 +111,11 @@ impl Peer {
     /// What makes connections to it, for whoever speaks to it without Pingora.
     pub fn connector(&self) -> &Arc<Connector> {
         &self.connector
+    }
+
+    /// Its idle connections.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// Whether HTTP/2 is spoken with it.
@@ -124,6 +132,11 @@ impl Peer {
     /// How long to wait for each part of a response.
     pub(crate) fn read_timeout(&self) -> Option<Duration> {
         self.template.options.read_timeout
+    }
+
+    /// How long one write of a request may take.
+    pub(crate) fn write_timeout(&self) -> Option<Duration> {
+        self.template.options.write_timeout
     }
 
     /// What Pingora is told, for a request of this client; and where the connection is found that it gets, where

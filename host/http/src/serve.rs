@@ -7,9 +7,10 @@ use crate::guard::Guard;
 use crate::handshake;
 use crate::io::{Bounds, HeadClock, Io, Protocol};
 use crate::metrics::ListenerMetrics;
+use crate::phase::log::Journal;
 use crate::sockets::Socket;
 use crate::state::{Limits, ListenerState, State};
-use crate::{Metrics, context, tlv_attributes, tunnel};
+use crate::{context, http1, tlv_attributes, tunnel};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -35,10 +36,11 @@ const ATTEMPTS_MAX: usize = 16;
 
 /// The HTTP engine: one pool of upstream connections, shared by all listeners.
 pub struct Server<P> {
-    proxy: Arc<HttpProxy<P>>,
-    state: Arc<ArcSwap<State>>,
-    metrics: Metrics,
-    stop: ShutdownWatch,
+    /// Serves HTTP/2, and what goes to upstreams that speak it.
+    pub(crate) proxy: Arc<HttpProxy<P>>,
+    pub(crate) state: Arc<ArcSwap<State>>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) stop: ShutdownWatch,
 }
 
 impl<P> Server<P>
@@ -50,7 +52,7 @@ where
     pub fn new(
         phases: P,
         state: Arc<ArcSwap<State>>,
-        metrics: Metrics,
+        journal: Arc<Journal>,
         threads: usize,
         pooled: usize,
         stop: ShutdownWatch,
@@ -69,7 +71,7 @@ where
         Server {
             proxy: Arc::new(proxy),
             state,
-            metrics,
+            journal,
             stop,
         }
     }
@@ -77,7 +79,7 @@ where
     /// The system did not give us a connection that waits on this socket.
     pub fn not_accepted(&self, socket: &Socket) {
         if let Some(listener) = self.state.load().sockets.listener(socket) {
-            self.metrics.not_accepted(&listener.name);
+            self.journal.metrics.not_accepted(&listener.name);
         }
     }
 
@@ -89,11 +91,11 @@ where
     }
 
     fn count_refused(&self, listener: &str, refused: Refused) {
-        let metrics = self.metrics.listener(listener);
+        let metrics = self.journal.metrics.listener(listener);
         match refused {
             Refused::Connections => metrics.refused_connections.inc(),
             Refused::PerAddress => metrics.refused_per_address.inc(),
-            Refused::ProxyProtocol => self.metrics.refused(listener, "proxy-protocol"),
+            Refused::ProxyProtocol => self.journal.metrics.refused(listener, "proxy-protocol"),
         }
     }
 
@@ -109,7 +111,7 @@ where
             (state.limits.clone(), listener.clone())
         };
         let listener = listener_state.name.clone();
-        let _open = Open::new(self.metrics.listener(&listener));
+        let _open = Open::new(self.journal.metrics.listener(&listener));
         let deadline = Instant::now() + limits.handshake_timeout;
         let mut stop = self.stop.clone();
         let guard = self.guard(&listener, &limits);
@@ -148,7 +150,9 @@ where
         };
         if let Some(tls) = tls.as_ref().filter(|tls| !tls.speaks(protocol.alpn())) {
             tracing::debug!(%listener, ?protocol, agreed = ?tls.alpn, "not what TLS was for");
-            self.metrics.refused(&listener, "application-protocol");
+            self.journal
+                .metrics
+                .refused(&listener, "application-protocol");
             return;
         }
         let client_fields = tls
@@ -180,24 +184,32 @@ where
             clock,
             guard,
         };
-        let app = self.app(&limits, connection);
-        ServerApp::process_new(&app, Box::new(io), &self.stop).await;
+        let connection = Arc::new(connection);
+        match protocol {
+            Protocol::Http1 => {
+                http1::serve(self, io, &connection, limits.requests_per_connection).await;
+            }
+            Protocol::Http2 => {
+                let app = self.app(&limits, connection);
+                ServerApp::process_new(&app, Box::new(io), &self.stop).await;
+            }
+        }
         drop(slot);
     }
 
     fn guard(&self, listener: &Arc<str>, limits: &Limits) -> Arc<Guard> {
         let streams = limits.h2_streams as usize + limits.h2_resets;
-        let abuse = self.metrics.abuse().clone();
+        let abuse = self.journal.metrics.abuse().clone();
         Arc::new(Guard::new(abuse, listener.clone(), streams))
     }
 
-    fn app(&self, limits: &Limits, connection: Connection) -> Arc<App<P>> {
+    fn app(&self, limits: &Limits, connection: Arc<Connection>) -> Arc<App<P>> {
         Arc::new(App {
             proxy: self.proxy.clone(),
             options: options(limits),
             h2_options: h2_options(limits),
             read_timeout: limits.read_timeout,
-            connection: Arc::new(connection),
+            connection,
         })
     }
 
@@ -212,7 +224,10 @@ where
         match timeout_at(deadline, connection.identify(senders)).await {
             Ok(Ok(())) => return true,
             Ok(Err(refused)) => self.count_refused(&listener.name, refused),
-            Err(_) => self.metrics.refused(&listener.name, "handshake-timeout"),
+            Err(_) => self
+                .journal
+                .metrics
+                .refused(&listener.name, "handshake-timeout"),
         }
         false
     }
@@ -235,7 +250,7 @@ where
             acceptor,
             deadline,
             &listener.name,
-            &self.metrics,
+            &self.journal.metrics,
         )
         .await;
         shaken.map(|(stream, facts)| (stream, Some(facts)))
@@ -284,8 +299,8 @@ async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, BytesMut)> {
     }
 }
 
-/// Pingora's app for one connection: carries what is known of it to every request, also to those of
-/// h2, each of which runs in a task of its own.
+/// Pingora's app for one connection of HTTP/2: carries what is known of it to every request, each of which
+/// runs in a task of its own.
 struct App<P> {
     proxy: Arc<HttpProxy<P>>,
     connection: Arc<Connection>,
@@ -304,18 +319,9 @@ where
         mut session: ServerSession,
         stop: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let is_http2 = session.is_http2();
-        if is_http2 {
-            tunnel::translate(&mut session);
-        }
+        tunnel::translate(&mut session);
         let served = self.proxy.process_new_http(session, stop);
         let served = CONNECTION.scope(self.connection.clone(), served);
-        if !is_http2 {
-            let reused = served.await;
-            // Now that the rest of its body is read as well, the next head may come.
-            self.connection.clock.request_is_done();
-            return reused;
-        }
         let _served = self.connection.guard.stream();
         let clock = Arc::new(BodyClock::default());
         tokio::select! {
@@ -355,8 +361,6 @@ fn h2_options(limits: &Limits) -> H2Options {
 
 fn options(limits: &Limits) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
-    // Pingora counts the requests that follow the first.
-    options.keepalive_request_limit = Some(limits.requests_per_connection.saturating_sub(1));
     options.h2_idle_timeout = Some(limits.idle_timeout.max(Duration::from_secs(1)));
     options
 }

@@ -104,6 +104,11 @@ impl Upstream {
             .unwrap_or(turn)
     }
 
+    /// Whether HTTP/2 is spoken with its peers: with all of them, or none.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.peers.first().is_some_and(Peer::is_http2)
+    }
+
     /// The names of the peers, as plugins see them.
     pub fn names(&self) -> Box<[Arc<str>]> {
         self.peers.iter().map(|peer| peer.name.clone()).collect()

@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 use tidegate_acme::Acme;
 use tidegate_chain::Budget;
 use tidegate_config::{Cache, Config, Errors};
-use tidegate_http::{AccessLog, AttributeMetrics, Context, Metrics, Server, State, phase};
+use tidegate_http::{AttributeMetrics, Context, Journal, Metrics, Server, State, phase};
 use tidegate_listen::Inherited;
 use tidegate_wasm::{Compiler, Options, Runtime};
 use tokio::sync::watch;
@@ -41,9 +41,7 @@ use tokio_util::task::TaskTracker;
 /// The phases of a request, as Pingora calls them. Each is a file in `host/http/src/phase/`.
 pub struct Phases {
     state: Arc<ArcSwap<State>>,
-    metrics: Metrics,
-    attributes: AttributeMetrics,
-    access: Option<AccessLog>,
+    journal: Arc<Journal>,
 }
 
 #[async_trait]
@@ -135,8 +133,7 @@ impl ProxyHttp for Phases {
     }
 
     async fn logging(&self, s: &mut Session, e: Option<&Error>, c: &mut Context) {
-        let (metrics, attributes) = (&self.metrics, &self.attributes);
-        phase::log::run(s, e, c, metrics, attributes, self.access.as_ref()).await;
+        phase::log::run(s, e, c, &self.journal).await;
     }
 
     // The access log says what failed; Pingora's own lines hold the query, which can hold secrets.
@@ -273,19 +270,20 @@ impl App {
         let state = Arc::new(ArcSwap::from_pointee(state));
 
         let (stop, stopped) = watch::channel(false);
+        let attributes = &config.admin.metrics_attributes;
+        let journal = Arc::new(Journal {
+            metrics: parts.metrics.clone(),
+            attributes: AttributeMetrics::register(attributes, &parts.registry)?,
+            access: logs.access(),
+        });
         let phases = Phases {
             state: state.clone(),
-            metrics: parts.metrics.clone(),
-            attributes: AttributeMetrics::register(
-                &config.admin.metrics_attributes,
-                &parts.registry,
-            )?,
-            access: logs.access(),
+            journal: journal.clone(),
         };
         let server = Arc::new(Server::new(
             phases,
             state.clone(),
-            parts.metrics.clone(),
+            journal,
             threads(&config),
             pooled(&config),
             stopped,

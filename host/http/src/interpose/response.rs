@@ -13,9 +13,12 @@ use tidegate_chain::{Event, Verdict};
 
 impl Interposed {
     /// One thing that the upstream sent; what goes to the client for it is added to `out`.
-    pub(super) async fn pass(&mut self, task: HttpTask, out: &mut Vec<HttpTask>) -> Result<()> {
-        let shared = self.plugins.clone();
-        let mut plugins = shared.lock().await;
+    pub(super) async fn pass(
+        &mut self,
+        plugins: &mut Plugins,
+        task: HttpTask,
+        out: &mut Vec<HttpTask>,
+    ) -> Result<()> {
         match task {
             HttpTask::Header(head, end) if !head.status.is_informational() => {
                 if plugins.response_body.is_none() {
@@ -26,9 +29,9 @@ impl Interposed {
                 }
                 plugins.on(Event::HoldResponse)?;
                 self.response = Some((head, BytesMut::new()));
-                self.release(&mut plugins, out)?;
+                self.release(plugins, out)?;
                 if end {
-                    self.feed(&mut plugins, Bytes::new(), true, out).await?;
+                    self.feed(plugins, Bytes::new(), true, out).await?;
                 }
             }
             HttpTask::Body(data, end) => {
@@ -36,16 +39,16 @@ impl Interposed {
                 if plugins.response_body.is_none() {
                     out.push(HttpTask::Body(Some(data), end));
                 } else {
-                    self.feed(&mut plugins, data, end, out).await?;
+                    self.feed(plugins, data, end, out).await?;
                 }
             }
             HttpTask::Trailer(trailers) => {
-                self.end(&mut plugins, out, false).await?;
-                let trailers = self.trailers(&mut plugins, trailers).await?;
+                self.end(plugins, out, false).await?;
+                let trailers = self.trailers(plugins, trailers).await?;
                 out.push(HttpTask::Trailer(trailers));
             }
             HttpTask::Done => {
-                self.end(&mut plugins, out, true).await?;
+                self.end(plugins, out, true).await?;
                 out.push(HttpTask::Done);
             }
             // Before its head was sent, a response that breaks off is a 502.

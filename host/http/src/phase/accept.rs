@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// # Errors
 /// A request that is refused; [`super::failure`] answers it.
 pub fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
+    if context.is_handed_over {
+        return Ok(());
+    }
     if let Some(connection) = &context.connection {
         connection.clock.head_is_read();
         let (connection, peer) = (connection.clone(), connection.peer);

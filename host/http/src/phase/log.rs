@@ -12,14 +12,22 @@ use pingora::Error;
 use pingora::protocols::http::ServerSession;
 use tidegate_chain::{Event, Outcome, Verdict};
 
+/// Where requests are counted and written down.
+pub struct Journal {
+    /// What is counted of all.
+    pub metrics: Metrics,
+    /// What is counted by attributes.
+    pub attributes: AttributeMetrics,
+    /// The access log, where there is one.
+    pub access: Option<AccessLog>,
+}
+
 /// Count and write down.
 pub async fn run(
     session: &mut ServerSession,
     error: Option<&Error>,
     context: &mut Context,
-    metrics: &Metrics,
-    attributes: &AttributeMetrics,
-    log: Option<&AccessLog>,
+    journal: &Journal,
 ) {
     context.give_back(session);
     context.take_verdict();
@@ -41,7 +49,7 @@ pub async fn run(
         .map_or(0, |head| head.status.as_u16());
     match &context.route {
         Some(route) => route.metrics.done(status, answered),
-        None => metrics.without_route().done(status, took),
+        None => journal.metrics.without_route().done(status, took),
     }
     if let Some(error) = error.filter(|_| context.problem.is_none()) {
         context.problem = Some(error.etype().as_str().to_owned());
@@ -57,9 +65,9 @@ pub async fn run(
     let shared = context.plugins.take();
     let plugins = shared.as_ref().and_then(|shared| shared.try_lock());
     if let Some(plugins) = &plugins {
-        attributes.done(&plugins.exchange);
+        journal.attributes.done(&plugins.exchange);
     }
-    if let Some(log) = log {
+    if let Some(log) = &journal.access {
         let head = session.req_header();
         log.write(&Entry {
             facts: &context.facts,

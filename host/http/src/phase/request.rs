@@ -20,6 +20,9 @@ use tidegate_chain::{Exchange, Reply};
 /// # Errors
 /// A request that is refused, or a client that is gone.
 pub async fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Result<bool> {
+    if context.is_handed_over {
+        return Ok(false);
+    }
     let route = match find_route(session.req_header(), context) {
         ControlFlow::Continue(route) => route,
         ControlFlow::Break(reply) => {

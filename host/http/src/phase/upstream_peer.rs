@@ -23,7 +23,10 @@ static LINES: Throttle = Throttle::new();
 /// # Errors
 /// As for `next`; or it has as many as it may.
 pub async fn admit(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
-    choose(session, context).await
+    match context.is_handed_over {
+        true => Ok(()),
+        false => choose(session, context).await,
+    }
 }
 
 /// The peer whose turn it is, as Pingora takes it.

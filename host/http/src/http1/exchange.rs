@@ -1,0 +1,266 @@
+//! A request and its upstream: the peers are tried in turn, the request goes to one of them while its response goes to
+//! the client.
+
+use super::connection::{Broken, Connection, Event, Patience};
+use super::head::BadHead;
+use crate::context::Context;
+use crate::hop_by_hop;
+use crate::peer::Peer;
+use crate::phase::{request_body, response, upstream_peer, upstream_request};
+use crate::plugins::internal;
+use bytes::Bytes;
+use http::{Method, StatusCode, Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::authority::validate_request_authority;
+use pingora::protocols::http::{HttpTask, ServerSession};
+use pingora::{Error, ErrorType, RetryType};
+use std::time::Duration;
+
+/// Ask one peer after another, until one has answered, or none may be asked any more.
+///
+/// # Errors
+/// No peer answered, the client is gone, or a plugin decided otherwise.
+pub(super) async fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
+    loop {
+        match attempt(session, context).await {
+            Err(error) if error.retry() => {}
+            done => return done,
+        }
+    }
+}
+
+/// Ask the peer whose turn it is.
+async fn attempt(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
+    let upstream = upstream_peer::next(session, context).await?;
+    let Some(peer) = upstream.peer(context.upstream.turn) else {
+        return Err(internal("no peer"));
+    };
+    let client = peer.connector().proxy.and_then(|_| context.proxied_for());
+    let kept = peer.pool().take(client.as_ref());
+    let reused = kept.is_some();
+    let mut connection = match kept {
+        Some(connection) => connection,
+        None => match peer.connector().connect(client.as_ref()).await {
+            Ok(stream) => Box::new(Connection::new(stream, patience(peer))),
+            Err(error) => {
+                let error = Box::<Error>::from(error).into_up();
+                return Err(upstream_peer::failed_to_connect(context, error));
+            }
+        },
+    };
+    match pass(session, context, &mut connection).await {
+        Ok(()) => {
+            if connection.renew() {
+                peer.pool().put(client, connection);
+            }
+            Ok(())
+        }
+        Err(error) => Err(upstream_peer::failed(session, context, error, reused)),
+    }
+}
+
+fn patience(peer: &Peer) -> Patience {
+    Patience {
+        read: peer.read_timeout().unwrap_or(Duration::MAX),
+        write: peer.write_timeout().unwrap_or(Duration::MAX),
+    }
+}
+
+/// The request to the peer, and what comes of it to the client.
+async fn pass(
+    session: &mut ServerSession,
+    context: &mut Context,
+    connection: &mut Connection,
+) -> pingora::Result<()> {
+    let head = request_head(session, context).await?;
+    let has_body = !session.is_body_empty();
+    connection.begin(&head, has_body).map_err(unsendable)?;
+    if has_body {
+        session.enable_retry_buffering();
+    }
+    let mut is_sent = session.is_body_done();
+    let again = session.get_retry_buffer();
+    // Of a body that was read before, what there is of it; and the end of one that is not there.
+    if again.is_some() || !has_body {
+        give(session, context, connection, again, is_sent).await?;
+    }
+    loop {
+        match step(session, connection, is_sent).await {
+            Step::Client(data) => {
+                let data = data.map_err(|error| error.into_down())?;
+                is_sent = session.is_body_done() || data.is_none();
+                give(session, context, connection, data, is_sent).await?;
+            }
+            Step::Peer(event) => {
+                if answer(session, context, event.map_err(failed)?).await? {
+                    break;
+                }
+            }
+        }
+    }
+    // The response is whole. What the peer still wants of the request it gets.
+    while !is_sent && !connection.is_refused() {
+        if connection.has_room() {
+            let data = session.read_body_or_idle(false).await;
+            let data = data.map_err(|error| error.into_down())?;
+            is_sent = session.is_body_done() || data.is_none();
+            give(session, context, connection, data, is_sent).await?;
+        }
+        connection.drain().await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What happens next.
+enum Step {
+    /// The client has sent more of its body.
+    Client(pingora::Result<Option<Bytes>>),
+    Peer(Result<Event, Broken>),
+}
+
+async fn step(session: &mut ServerSession, connection: &mut Connection, is_sent: bool) -> Step {
+    if is_sent {
+        // All that can come of the client is that it goes away.
+        return tokio::select! {
+            biased;
+            event = connection.next() => Step::Peer(event),
+            data = session.read_body_or_idle(true) => Step::Client(data),
+        };
+    }
+    let has_room = connection.has_room();
+    tokio::select! {
+        event = connection.next() => Step::Peer(event),
+        data = session.read_body_or_idle(false), if has_room => Step::Client(data),
+    }
+}
+
+/// The head that goes to the peer: without what is about the client's connection, and with what tells the peer about
+/// the client.
+async fn request_head(
+    session: &mut ServerSession,
+    context: &mut Context,
+) -> pingora::Result<RequestHeader> {
+    let mut head = session.req_header().clone();
+    head.set_version(Version::HTTP_11);
+    hop_by_hop::remove_always(&mut head);
+    upstream_request::run(session, &mut head, context).await?;
+    if context.plugins.is_some() {
+        validate_request_authority(&head).map_err(|error| error.into_in())?;
+    }
+    let is_framed = head.headers.contains_key(header::CONTENT_LENGTH)
+        || head.headers.contains_key(header::TRANSFER_ENCODING);
+    if !is_framed && !session.is_body_empty() {
+        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    }
+    Ok(head)
+}
+
+/// Data of the request's body, through whoever wants to see it, to the peer.
+async fn give(
+    session: &mut ServerSession,
+    context: &mut Context,
+    connection: &mut Connection,
+    mut data: Option<Bytes>,
+    end: bool,
+) -> pingora::Result<()> {
+    request_body::run(session, &mut data, end, context).await?;
+    let end = end || data.is_none();
+    let data = data.unwrap_or_default();
+    if end || !data.is_empty() {
+        connection.give(data, end);
+    }
+    Ok(())
+}
+
+/// What the peer has sent goes to the client; whether that is all.
+async fn answer(
+    session: &mut ServerSession,
+    context: &mut Context,
+    event: Event,
+) -> pingora::Result<bool> {
+    match event {
+        Event::Drained => Ok(false),
+        Event::Head(mut head, end) => {
+            let is_last = !head.status.is_informational();
+            if is_last && !end {
+                frame(&session.req_header().method, &mut head)?;
+            }
+            response::run(session, &mut head, context).await?;
+            send(session, context, HttpTask::Header(head, end)).await?;
+            Ok(is_last && end)
+        }
+        Event::Body(data, end) => {
+            send(session, context, HttpTask::Body(Some(data), end)).await?;
+            Ok(end)
+        }
+    }
+}
+
+/// A body whose end nobody announced comes in chunks, so that the client's connection outlives it.
+fn frame(request: &Method, head: &mut ResponseHeader) -> pingora::Result<()> {
+    let is_framed = head.headers.contains_key(header::CONTENT_LENGTH)
+        || head.headers.contains_key(header::TRANSFER_ENCODING);
+    let has_body = *request != Method::HEAD
+        && !matches!(
+            head.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+    if is_framed || !has_body {
+        return Ok(());
+    }
+    head.set_version(Version::HTTP_11);
+    head.insert_header(header::TRANSFER_ENCODING, "chunked")
+}
+
+async fn send(
+    session: &mut ServerSession,
+    context: &Context,
+    task: HttpTask,
+) -> pingora::Result<()> {
+    if context.interposed.is_some() {
+        return session.response_duplex_vec(vec![task]).await.map(drop);
+    }
+    let sent = match task {
+        HttpTask::Header(head, end) => {
+            let sent = session.write_response_header(head).await;
+            match sent {
+                Ok(()) if end => session.finish_body().await,
+                sent => sent,
+            }
+        }
+        HttpTask::Body(data, end) => {
+            session
+                .write_response_body(data.unwrap_or_default(), end)
+                .await
+        }
+        _ => Ok(()),
+    };
+    sent.map_err(|error| error.into_down())
+}
+
+fn unsendable(bad: BadHead) -> Box<Error> {
+    Error::because(ErrorType::InvalidHTTPHeader, "to a peer", bad).into_in()
+}
+
+/// As the phases know errors of peers.
+fn failed(broken: Broken) -> Box<Error> {
+    let kind = match &broken {
+        Broken::Closed { .. } => ErrorType::ConnectionClosed,
+        Broken::Read(_) | Broken::Body(_) => ErrorType::ReadError,
+        Broken::Write(_) => ErrorType::WriteError,
+        Broken::ReadTimeout => ErrorType::ReadTimedout,
+        Broken::WriteTimeout => ErrorType::WriteTimedout,
+        Broken::Head(_) | Broken::HeadSize => ErrorType::InvalidHTTPHeader,
+    };
+    // A kept connection that its peer has just closed: it has not seen the request.
+    let may_be_stale = match &broken {
+        Broken::Closed { unanswered } => *unanswered,
+        Broken::Read(error) | Broken::Write(error) => error.raw_os_error().is_some(),
+        _ => false,
+    };
+    let mut error = Error::because(kind, "with a peer", broken).into_up();
+    if may_be_stale {
+        error.retry = RetryType::ReusedOnly;
+    }
+    error
+}

@@ -1,0 +1,143 @@
+//! Connections to a peer that wait for their next request.
+
+use super::connection::Connection;
+use crate::connect::ProxiedFor;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// How often it is looked whether peers have closed theirs.
+const SWEEP: Duration = Duration::from_secs(1);
+/// More threads than that share shelves.
+const SHELVES_MAX: usize = 64;
+
+/// The idle connections to one peer.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// Each thread has its own, for as long as that has what it needs.
+    shelves: Box<[Mutex<Vec<Idle>>]>,
+    /// The most on one shelf.
+    most: usize,
+    timeout: Duration,
+    sweeping: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    since: Instant,
+    /// Whose it is, where it began with a PROXY header.
+    client: Option<ProxiedFor>,
+    connection: Box<Connection>,
+}
+
+impl Pool {
+    /// At most so many, for so long each.
+    pub(crate) fn new(most: usize, timeout: Duration) -> Arc<Pool> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let shelves = threads.min(SHELVES_MAX).min(most).max(1);
+        Arc::new(Pool {
+            shelves: (0..shelves).map(|_| Mutex::default()).collect(),
+            most: most / shelves,
+            timeout,
+            sweeping: AtomicBool::new(false),
+        })
+    }
+
+    /// The one that was used last, if there is one that can be used.
+    pub(super) fn take(&self, client: Option<&ProxiedFor>) -> Option<Box<Connection>> {
+        let own = self.own();
+        let first = self.shelves.get(own).map(lock);
+        if let Some(connection) = first.and_then(|mut shelf| self.take_from(&mut shelf, client)) {
+            return Some(connection);
+        }
+        let others = self.shelves.iter().enumerate().filter(|(at, _)| *at != own);
+        others
+            .filter_map(|(_, shelf)| shelf.try_lock().ok())
+            .find_map(|mut shelf| self.take_from(&mut shelf, client))
+    }
+
+    fn take_from(
+        &self,
+        shelf: &mut Vec<Idle>,
+        client: Option<&ProxiedFor>,
+    ) -> Option<Box<Connection>> {
+        loop {
+            let at = shelf
+                .iter()
+                .rposition(|idle| idle.client.as_ref() == client)?;
+            let mut idle = shelf.remove(at);
+            if idle.since.elapsed() < self.timeout && idle.connection.is_quiet() {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    /// Keep one for later.
+    pub(super) fn put(self: &Arc<Pool>, client: Option<ProxiedFor>, connection: Box<Connection>) {
+        let idle = Idle {
+            since: Instant::now(),
+            client,
+            connection,
+        };
+        let Some(shelf) = self.shelves.get(self.own()).filter(|_| self.most > 0) else {
+            return;
+        };
+        let mut shelf = lock(shelf);
+        // Closed after the lock is gone.
+        let oldest = (shelf.len() >= self.most).then(|| shelf.remove(0));
+        shelf.push(idle);
+        drop(shelf);
+        drop(oldest);
+        if !self.sweeping.load(Ordering::Relaxed) && !self.sweeping.swap(true, Ordering::AcqRel) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+
+    /// The shelf of this thread.
+    fn own(&self) -> usize {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+        }
+        THREAD.with(|thread| thread % self.shelves.len())
+    }
+
+    /// Close what waits too long, and what the peer has closed; whether anything is left.
+    fn sweep(&self) -> bool {
+        let mut is_used = false;
+        for shelf in &self.shelves {
+            let mut closed = Vec::new();
+            let mut shelf = lock(shelf);
+            for mut idle in std::mem::take(&mut *shelf) {
+                match idle.since.elapsed() < self.timeout && idle.connection.is_quiet() {
+                    true => shelf.push(idle),
+                    false => closed.push(idle),
+                }
+            }
+            is_used |= !shelf.is_empty();
+        }
+        is_used
+    }
+}
+
+/// Sweep until nothing waits, or nobody has the pool any more.
+async fn sweep(pool: Weak<Pool>) {
+    loop {
+        let Some(interval) = pool.upgrade().map(|pool| pool.timeout.min(SWEEP)) else {
+            return;
+        };
+        tokio::time::sleep(interval).await;
+        let Some(pool) = pool.upgrade() else { return };
+        if !pool.sweep() {
+            pool.sweeping.store(false, Ordering::Release);
+            // Who put one in before this saw that somebody sweeps.
+            if !pool.sweep() || pool.sweeping.swap(true, Ordering::AcqRel) {
+                return;
+            }
+        }
+    }
+}
+
+fn lock(shelf: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
