@@ -18,6 +18,15 @@ use tidegate_chain::{Event, Reply, Verdict};
 pub(crate) async fn send(
     session: &mut ServerSession,
     context: &mut Context,
+    reply: Reply,
+) -> pingora::Result<()> {
+    // Boxed, for a connection has room for it from its beginning to its end.
+    Box::pin(send_one_of(session, context, reply)).await
+}
+
+async fn send_one_of(
+    session: &mut ServerSession,
+    context: &mut Context,
     mut reply: Reply,
 ) -> pingora::Result<()> {
     loop {

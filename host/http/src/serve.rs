@@ -187,7 +187,9 @@ where
         let connection = Arc::new(connection);
         match protocol {
             Protocol::Http1 => {
-                http1::serve(self, io, &connection, limits.requests_per_connection).await;
+                // Boxed, for one that says nothing does not need the room that requests take.
+                let requests = limits.requests_per_connection;
+                Box::pin(http1::serve(self, io, &connection, requests)).await;
             }
             Protocol::Http2 => {
                 let app = self.app(&limits, connection);

@@ -66,10 +66,15 @@ pub(crate) async fn serve<P>(
                 return;
             }
         }
-        let served = request(server, session, connection).await;
+        let mut context = Context::new(&server.state, Some(connection.clone()), None);
+        let reused = match request(server, &mut session, &mut context).await {
+            Next::Nothing => None,
+            Next::Request => finish(session).await,
+            Next::Pingora => Box::pin(hand_over(server, session, context)).await,
+        };
         // Now that the rest of its body is read as well, the next head may come.
         connection.clock.request_is_done();
-        let Some((stream, settings)) = served.map(ReusedHttpStream::consume) else {
+        let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
             return;
         };
         session = ServerSession::new_http1(stream);
@@ -79,56 +84,63 @@ pub(crate) async fn serve<P>(
     }
 }
 
-/// What has become of a request.
-enum Outcome {
-    Answered,
-    /// Its upstream speaks HTTP/2.
-    ForPingora,
+/// What a connection goes on with after a request.
+enum Next {
+    /// It ends.
+    Nothing,
+    /// The next request.
+    Request,
+    /// The same request: its upstream speaks HTTP/2.
+    Pingora,
 }
 
-/// Take a request through its phases; what the connection is used on with, if it is.
+/// Take a request through its phases.
 async fn request<P>(
     server: &Server<P>,
-    mut session: ServerSession,
-    connection: &Arc<Connection>,
-) -> Option<ReusedHttpStream>
-where
-    P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
-{
+    session: &mut ServerSession,
+    context: &mut Context,
+) -> Next {
     if server.stop.has_changed().unwrap_or(true) {
         session.set_keepalive(None);
     }
-    let mut context = Context::new(&server.state, Some(connection.clone()), None);
     let journal = &server.journal;
-    match phases(&mut session, &mut context).await {
-        Ok(Outcome::Answered) => log::run(&mut session, None, &mut context, journal).await,
-        Ok(Outcome::ForPingora) => return hand_over(server, session, context).await,
+    match phases(session, context).await {
+        Ok(Next::Pingora) => Next::Pingora,
+        Ok(next) => {
+            log::run(session, None, context, journal).await;
+            next
+        }
         Err(error) => {
-            let sent = failure::run(&mut session, &error, &mut context).await;
-            log::run(&mut session, Some(&error), &mut context, journal).await;
-            if !sent.can_reuse_downstream {
-                return None;
+            let sent = failure::run(session, &error, context).await;
+            log::run(session, Some(&error), context, journal).await;
+            match sent.can_reuse_downstream {
+                true => Next::Request,
+                false => Next::Nothing,
             }
         }
     }
+}
+
+/// The connection, if it can be used again.
+async fn finish(session: ServerSession) -> Option<ReusedHttpStream> {
     let settings = HttpPersistentSettings::for_session(&session);
     let stream = session.finish().await.ok().flatten()?;
     Some(ReusedHttpStream::from_reusable_stream(stream, settings))
 }
 
 /// The life of a request; what the trait in the binary's `app.rs` says line by line, as far as it is not Pingora's.
-async fn phases(session: &mut ServerSession, context: &mut Context) -> pingora::Result<Outcome> {
+async fn phases(session: &mut ServerSession, context: &mut Context) -> pingora::Result<Next> {
     accept::run(session, context)?;
     if request::run(session, context).await? {
-        return Ok(Outcome::Answered);
+        return Ok(Next::Request);
     }
     upstream_peer::admit(session, context).await?;
     let upstream = context.upstream.group.as_ref();
     if upstream.is_some_and(|upstream| upstream.is_http2()) {
-        return Ok(Outcome::ForPingora);
+        return Ok(Next::Pingora);
     }
     exchange::run(session, context).await?;
-    Ok(Outcome::Answered)
+    Ok(Next::Request)
 }
 
 /// Let Pingora go on with a request that has its upstream.

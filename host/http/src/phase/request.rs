@@ -38,7 +38,7 @@ pub async fn run(session: &mut ServerSession, context: &mut Context) -> pingora:
     let upgrade = Upgrade::asked_for(session.req_header());
     let target = match (&route.target, upgrade) {
         (Target::Upstream(_), Some(upgrade)) => {
-            tunnel::run(session, context, upgrade).await?;
+            Box::pin(tunnel::run(session, context, upgrade)).await?;
             return Ok(true);
         }
         _ if is_extended_connect(session.req_header()) => {
@@ -57,7 +57,7 @@ pub async fn run(session: &mut ServerSession, context: &mut Context) -> pingora:
     let reply = match target {
         Target::Upstream(_) => return Ok(false),
         Target::Respond(reply) => reply.clone(),
-        Target::Echo => echo::reply(session, context).await?,
+        Target::Echo => Box::pin(echo::reply(session, context)).await?,
         Target::Redirect(redirect) => redirect.reply(),
     };
     respond::send(session, context, reply).await?;

@@ -31,7 +31,7 @@ pub(super) async fn hold(
     plugins.request_body = body;
     let mut held = None;
     if waits {
-        match read(session, context, &mut plugins).await? {
+        match Box::pin(read(session, context, &mut plugins)).await? {
             Ok(read) => held = Some(read),
             Err(reply) => return Ok(Some(reply)),
         }
