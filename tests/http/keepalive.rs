@@ -1,6 +1,7 @@
 //! Connections are reused, on both sides.
 
 use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Origin, Proxy, post, route_to, upstream};
 
@@ -90,4 +91,64 @@ async fn connection_close_is_honoured() {
         assert_eq!(wire.response().await.status, 200);
         assert!(wire.rest().await.is_empty(), "{head}");
     }
+}
+
+#[tokio::test]
+async fn a_reload_leaves_upstream_connections_open() {
+    let origin = Origin::echo().await;
+    let config = route_to(&origin);
+    let proxy = Proxy::start(&config).await;
+    let mut client = proxy.client().await;
+    assert_eq!(client.get("/").await.status, 200);
+    proxy.reload(&config.replace("all", "others")).await;
+    assert_eq!(client.get("/").await.status, 200);
+    assert_eq!(origin.accepted(), 1);
+}
+
+#[tokio::test]
+async fn no_more_idle_connections_are_kept_than_may_be() {
+    let (origin, gate) = Origin::held().await;
+    let keys = format!("peers = [{:?}]\nkeepalive = 1", origin.address());
+    let proxy = Proxy::start(&upstream(&keys)).await;
+    for accepted in [3, 5] {
+        let all = async { tokio::join!(proxy.get("/"), proxy.get("/"), proxy.get("/")) };
+        let open = async {
+            origin.has_accepted(accepted).await;
+            gate.add_permits(3);
+        };
+        let ((one, two, three), ()) = tokio::join!(all, open);
+        assert!(
+            [one, two, three]
+                .iter()
+                .all(|response| response.status == 200)
+        );
+    }
+    assert_eq!(
+        origin.accepted(),
+        5,
+        "one of three was kept for the next three"
+    );
+}
+
+#[tokio::test]
+async fn what_a_peer_sends_unasked_ends_its_connection() {
+    let origin = Origin::raw(|mut stream| async move {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let _ = stream.write_all(answer.as_bytes()).await;
+        // As a peer does before it gives up an idle connection.
+        let _ = stream
+            .write_all(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
+            .await;
+        // Until the proxy leaves.
+        let _ = stream.read(&mut [0; 1]).await;
+    })
+    .await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut client = proxy.client().await;
+    for _ in 0..5 {
+        let response = client.get("/").await;
+        assert_eq!((response.status, response.text()), (200, "ok"));
+    }
+    origin.is_left().await;
 }

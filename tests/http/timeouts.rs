@@ -94,6 +94,26 @@ async fn a_body_that_flows_may_take_longer_than_one_read() {
 }
 
 #[tokio::test]
+async fn an_upload_may_take_longer_than_its_answer() {
+    let origin = Origin::echo().await;
+    let keys = format!(
+        "peers = [{:?}]\ntimeout = {{ read = \"300ms\" }}",
+        origin.address()
+    );
+    let proxy = Proxy::start(&upstream(&keys)).await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n")
+        .await;
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    for _ in 0..4 {
+        tick.tick().await;
+        wire.send("x").await;
+    }
+    let response = wire.response().await;
+    assert_eq!((response.status, response.text()), (200, "xxxx"));
+}
+
+#[tokio::test]
 async fn a_peer_that_takes_no_bytes_is_left() {
     let origin = Origin::raw(|stream| async move {
         // Reads nothing, so that the buffers between fill up.

@@ -17,7 +17,7 @@ pub(crate) async fn reply(
     context: &mut Context,
 ) -> pingora::Result<Reply> {
     let mut head = session.req_header().clone();
-    upstream_request::complete(&mut head, context)?;
+    upstream_request::own_fields(&head.headers, context).apply(&mut head)?;
     let mut shown = Vec::new();
     request_body::ask_for_it(session).await?;
     loop {

@@ -2,8 +2,8 @@
 //! dropped when the request arrived.
 
 use crate::context::Context;
-use http::{HeaderName, HeaderValue, header};
-use pingora::http::RequestHeader;
+use crate::own_fields::OwnFields;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::net::IpAddr;
 
 /// One way to tell an upstream about the client.
@@ -25,93 +25,101 @@ impl Forward {
     /// What upstreams are told unless they want something else.
     pub const DEFAULT: &[Forward] = &[Forward::XForwarded];
 
-    pub(crate) fn tell(self, head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
-        let facts = &context.facts;
+    /// Add what this way says to `own`, beside the fields that the head has.
+    pub(crate) fn tell(self, fields: &HeaderMap, own: &mut OwnFields, context: &Context) {
         match self {
-            Forward::XForwarded => x_forwarded(head, context),
+            Forward::XForwarded => x_forwarded(fields, own, context),
             Forward::Forwarded => {
-                let host = head.headers.get(header::HOST);
+                let host = fields.get(header::HOST);
                 let host = host.map_or(&b""[..], |host| host.as_bytes());
                 let connection = context.connection.as_deref();
                 let sender = connection.and_then(|c| c.client).map(|sender| sender.ip());
-                let element = element(sender, host, facts.scheme);
-                if let Some(client) = unlisted(head, &header::FORWARDED, context) {
-                    head.insert_header(header::FORWARDED, node(client))?;
-                }
-                append(head, &header::FORWARDED, element)
+                let element = element(sender, host, context.facts.scheme);
+                let first = unlisted(fields, &header::FORWARDED, context).map(node);
+                let list = list(fields, &header::FORWARDED, first, element);
+                own.set(&header::FORWARDED, list);
             }
-            Forward::TrueClientIp => client(head, "true-client-ip", context),
-            Forward::CfConnectingIp => client(head, "cf-connecting-ip", context),
+            Forward::TrueClientIp => client(own, &TRUE_CLIENT_IP, context),
+            Forward::CfConnectingIp => client(own, &CF_CONNECTING_IP, context),
         }
     }
 }
 
-// Names are looked up for each request, and as text they would be parsed each time.
+// Custom names: those of the `http` crate are constants.
 static LIST: HeaderName = HeaderName::from_static("x-forwarded-for");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+static TRUE_CLIENT_IP: HeaderName = HeaderName::from_static("true-client-ip");
+static CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
-fn x_forwarded(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
-    if let Some(client) = unlisted(head, &LIST, context) {
-        head.insert_header(LIST.as_str(), client.to_string())?;
-    }
+fn x_forwarded(fields: &HeaderMap, own: &mut OwnFields, context: &Context) {
+    let first = unlisted(fields, &LIST, context).map(|client| client.to_string());
     let connection = context.connection.as_deref();
-    if let Some(sender) = connection.and_then(|c| c.forwarded_for.clone()) {
-        append(head, &LIST, sender)?;
+    match (connection.and_then(|c| c.forwarded_for.clone()), first) {
+        (Some(sender), first) => own.set(&LIST, list(fields, &LIST, first, sender)),
+        (None, Some(first)) => {
+            if let Ok(first) = HeaderValue::try_from(first) {
+                own.set(&LIST, first);
+            }
+        }
+        (None, None) => {}
     }
-    if !head.headers.contains_key(&PROTO) {
-        head.insert_header(
-            PROTO.as_str(),
-            HeaderValue::from_static(context.facts.scheme),
-        )?;
+    if !fields.contains_key(&PROTO) {
+        own.set(&PROTO, HeaderValue::from_static(context.facts.scheme));
     }
-    if !head.headers.contains_key(&HOST)
-        && let Some(host) = head.headers.get(header::HOST).cloned()
+    if !fields.contains_key(&HOST)
+        && let Some(host) = fields.get(header::HOST).cloned()
     {
-        head.insert_header(HOST.as_str(), host)?;
+        own.set(&HOST, host);
     }
-    client(head, "x-real-ip", context)
+    client(own, &REAL_IP, context);
 }
 
 /// The client's address, in place of whatever the field says. One on a Unix socket has none.
-fn client(head: &mut RequestHeader, name: &'static str, context: &Context) -> pingora::Result<()> {
+fn client(own: &mut OwnFields, name: &HeaderName, context: &Context) {
     let Some(client) = context.facts.client else {
-        return Ok(());
+        return;
     };
     // Most clients are who is connected, and that is written once for each connection.
     let connection = context.connection.as_deref();
     let sender = connection.filter(|c| c.client.is_some_and(|sender| sender.ip() == client.ip()));
-    match sender.and_then(|c| c.forwarded_for.clone()) {
-        Some(written) => head.insert_header(name, written),
-        None => head.insert_header(name, client.ip().to_canonical().to_string()),
+    let written = sender.and_then(|c| c.forwarded_for.clone());
+    let value = written.or_else(|| {
+        let address = client.ip().to_canonical().to_string();
+        HeaderValue::try_from(address).ok()
+    });
+    if let Some(value) = value {
+        own.set(name, value);
     }
 }
 
 /// The client, where it is not the sender and the list does not say so: the sender is a proxy that says it in
 /// another field, and would be taken for the client.
-fn unlisted(head: &RequestHeader, list: &HeaderName, context: &Context) -> Option<IpAddr> {
+fn unlisted(fields: &HeaderMap, list: &HeaderName, context: &Context) -> Option<IpAddr> {
     let client = context.facts.client?.ip().to_canonical();
     let sender = context.connection.as_deref().and_then(|c| c.client);
     let is_sender = sender.is_some_and(|sender| sender.ip().to_canonical() == client);
-    (!is_sender && !head.headers.contains_key(list)).then_some(client)
+    (!is_sender && !fields.contains_key(list)).then_some(client)
 }
 
-/// Add to the list of a trusted proxy.
-fn append(
-    head: &mut RequestHeader,
-    name: &'static HeaderName,
+/// The list of a trusted proxy, or one that begins with `first`, and this last member.
+fn list(
+    fields: &HeaderMap,
+    name: &HeaderName,
+    first: Option<String>,
     last: HeaderValue,
-) -> pingora::Result<()> {
-    let before = head.headers.contains_key(name);
-    let before = before.then(|| tidegate_chain::joined(&head.headers, name.as_str()));
-    let value = match before.flatten().filter(|before| !before.is_empty()) {
-        Some(before) => {
-            let list = [&before, last.as_bytes()].join(&b", "[..]);
-            HeaderValue::from_bytes(&list).unwrap_or(last)
-        }
-        None => last,
+) -> HeaderValue {
+    let before = match first {
+        Some(first) => Some(first.into_bytes()),
+        None if fields.contains_key(name) => tidegate_chain::joined(fields, name.as_str()),
+        None => None,
     };
-    head.insert_header(name.as_str(), value)
+    let Some(before) = before.filter(|before| !before.is_empty()) else {
+        return last;
+    };
+    let list = [&before, last.as_bytes()].join(&b", "[..]);
+    HeaderValue::from_bytes(&list).unwrap_or(last)
 }
 
 /// `for="[2001:db8::1]";host="example.com:8080";proto=https` (RFC 7239 §4). A sender on a Unix socket has no

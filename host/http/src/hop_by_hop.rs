@@ -6,18 +6,23 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::http::RequestHeader;
 
 /// Those that always are.
-const ALWAYS: [&str; 10] = [
-    "connection",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+static ALWAYS: [HeaderName; 10] = [
+    header::CONNECTION,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
 ];
+
+/// Whether a field always is.
+pub(crate) fn is_always(name: &HeaderName) -> bool {
+    ALWAYS.contains(name)
+}
 
 /// Remove what a client names in `connection`, before anybody adds to its head: what plugins and the proxy say
 /// in a field of such a name is theirs, and goes on. Of `connection` itself an upgrade is left.
@@ -40,7 +45,7 @@ pub(crate) fn remove_named(head: &mut RequestHeader) -> Result<(), &'static str>
             return Err("the connection field names a field that is not about the connection");
         }
         upgrades |= name == header::UPGRADE;
-        if !ALWAYS.contains(&name.as_str()) {
+        if !is_always(&name) {
             named.push(name);
         }
     }
@@ -57,7 +62,7 @@ pub(crate) fn remove_named(head: &mut RequestHeader) -> Result<(), &'static str>
 
 /// Remove those that always are.
 pub(crate) fn remove_always(head: &mut RequestHeader) {
-    for name in ALWAYS {
+    for name in &ALWAYS {
         if head.headers.contains_key(name) {
             head.remove_header(name);
         }
@@ -68,8 +73,7 @@ pub(crate) fn remove_always(head: &mut RequestHeader) {
 pub(crate) fn names(fields: &HeaderMap) -> Vec<HeaderName> {
     let named = members(fields, header::CONNECTION);
     let named = named.filter_map(|name| HeaderName::from_bytes(name).ok());
-    let always = ALWAYS.iter().copied().map(HeaderName::from_static);
-    named.chain(always).collect()
+    named.chain(ALWAYS.iter().cloned()).collect()
 }
 
 /// The members of a list (RFC 9110 §5.6.1).

@@ -1,7 +1,7 @@
 //! One peer of an upstream, and what Pingora is told about it.
 
 use crate::connect::{ClientTls, Connector, Dial, KEEPALIVE, Kept, Lent, ProxiedFor};
-use crate::http1::Pool;
+use crate::http1::{Likeness, Pool, Pools};
 use crate::upstream::UpstreamError;
 use pingora::protocols::ALPN;
 use pingora::upstreams::peer::HttpPeer;
@@ -35,7 +35,7 @@ pub struct Peer {
 }
 
 /// Where a peer is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PeerAddress {
     /// A resolved address.
     Tcp(SocketAddr),
@@ -73,7 +73,7 @@ pub struct Speech {
 pub(crate) type Lending = Arc<OnceLock<Arc<Lent>>>;
 
 impl Peer {
-    /// A peer.
+    /// A peer, whose connections wait in one of the pools.
     ///
     /// # Errors
     /// A Unix socket's path that cannot be one.
@@ -83,10 +83,21 @@ impl Peer {
         weight: u32,
         timeouts: &Timeouts,
         speech: Speech,
+        pools: &Pools,
     ) -> Result<Peer, UpstreamError> {
         // Of HTTP/2, Pingora alone knows what goes on in it; with a PROXY header, it is of one client.
         let exclusive = speech.http2 || speech.proxy.is_some();
         let keep = if exclusive { 0 } else { speech.keep };
+        let likeness = Likeness {
+            address: address.clone(),
+            tls: speech
+                .tls
+                .as_ref()
+                .map(|(tls, name)| (tls.key(), name.clone())),
+            proxy: speech.proxy,
+            most: speech.keep,
+            timeout: timeouts.idle,
+        };
         let connector = Arc::new(Connector {
             address: address.clone(),
             proxy: speech.proxy,
@@ -103,7 +114,7 @@ impl Peer {
             connector,
             http2: speech.http2,
             kept: Kept::new(keep, timeouts.idle),
-            pool: Pool::new(speech.keep, timeouts.idle),
+            pool: pools.of(likeness),
             clients: RandomState::new(),
         })
     }

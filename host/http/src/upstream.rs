@@ -183,6 +183,7 @@ fn gcd(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Pools;
     use crate::peer::{PeerAddress, Speech, Timeouts};
     use std::time::Duration;
 
@@ -206,7 +207,15 @@ mod tests {
         };
         let peer = |port: u16, weight| {
             let address = PeerAddress::Tcp(([127, 0, 0, 1], port).into());
-            Peer::new("p", &address, weight, &timeouts, Speech::default()).unwrap()
+            Peer::new(
+                "p",
+                &address,
+                weight,
+                &timeouts,
+                Speech::default(),
+                &Pools::default(),
+            )
+            .unwrap()
         };
         let metrics = crate::Metrics::register(&prometheus::Registry::new()).unwrap();
         let name = Arc::from("u");

@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 use tidegate_acme::Acme;
 use tidegate_chain::Budget;
 use tidegate_config::{Cache, Config, Errors};
-use tidegate_http::{AttributeMetrics, Context, Journal, Metrics, Server, State, phase};
+use tidegate_http::{AttributeMetrics, Context, Journal, Metrics, Pools, Server, State, phase};
 use tidegate_listen::Inherited;
 use tidegate_wasm::{Compiler, Options, Runtime};
 use tokio::sync::watch;
@@ -157,6 +157,7 @@ pub struct Parts {
     pub acme: Acme,
     held: Mutex<Option<(usize, Arc<Budget>)>>,
     pub(crate) admissions: Admissions,
+    pub(crate) pools: Pools,
 }
 
 /// The proxy while it runs.
@@ -213,6 +214,7 @@ impl Parts {
             grants: Grants::new(),
             held: Mutex::default(),
             admissions: Admissions::default(),
+            pools: Pools::default(),
         })
     }
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tidegate_config::{self as config, Config, Error, Span, read_file};
 use tidegate_http::{
-    ClientTls, Forward, Peer, PeerAddress, ServerName, Speech, Timeouts, TlsOptions, Upstream,
+    ClientTls, Forward, Peer, PeerAddress, Pools, ServerName, Speech, Timeouts, TlsOptions,
+    Upstream,
 };
 use tidegate_listen::proxy_protocol::Version;
 
@@ -32,7 +33,7 @@ pub(crate) async fn all<'a>(
         };
         let mut peers = Vec::new();
         for peer in &upstream.peers {
-            match peers_of(peer, upstream, tls.as_ref()).await {
+            match peers_of(peer, upstream, tls.as_ref(), &parts.pools).await {
                 Ok(resolved) => peers.extend(resolved),
                 Err(problem) => errors.push(config.error(peer.span, problem)),
             }
@@ -71,6 +72,7 @@ async fn peers_of(
     peer: &config::Peer,
     upstream: &config::Upstream,
     tls: Option<&Arc<ClientTls>>,
+    pools: &Pools,
 ) -> Result<Vec<Peer>, String> {
     let addresses = match &peer.address {
         config::PeerAddress::Socket(socket) => vec![PeerAddress::Tcp(*socket)],
@@ -104,9 +106,10 @@ async fn peers_of(
         keep: upstream.keepalive as usize,
     };
     let name = peer.address.to_string();
-    let peers = addresses
-        .iter()
-        .map(|address| Peer::new(&name, address, peer.weight, &timeouts, speech.clone()));
+    let peers = addresses.iter().map(|address| {
+        let speech = speech.clone();
+        Peer::new(&name, address, peer.weight, &timeouts, speech, pools)
+    });
     peers
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())

@@ -5,6 +5,7 @@ use super::body::{BadBody, Reader, Writer};
 use super::deadline::Deadline;
 use super::head::{self, BadHead, HEAD_BYTES_MAX};
 use crate::connect::Connected;
+use crate::own_fields::OwnFields;
 use bytes::{Bytes, BytesMut};
 use http::{Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -19,11 +20,13 @@ use tokio_util::io::poll_read_buf;
 /// Room for what is read at once: of a head and a small body, and of a body that goes on.
 const FIRST_READ: usize = 4 * 1024;
 const NEXT_READ: usize = 32 * 1024;
+/// Room for a request's head; more is made where that is not enough.
+const HEAD_USUAL: usize = 1024;
 /// Pieces of a request's body below this size are copied beside what frames them.
 const COPIED: usize = 8 * 1024;
 
 /// How long to wait for a peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Patience {
     /// Between reads.
     pub(super) read: Duration,
@@ -94,6 +97,13 @@ struct Request {
     failed: Option<io::Error>,
 }
 
+impl Request {
+    /// Whether no more of it is to be written.
+    fn is_sent(&self) -> bool {
+        self.failed.is_some() || self.ended && self.drained
+    }
+}
+
 /// What is to be written.
 #[derive(Debug, Default)]
 struct Out {
@@ -119,14 +129,14 @@ impl Out {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Connected, patience: Patience) -> Connection {
+    pub(super) fn new(stream: Connected) -> Connection {
         Connection {
             stream,
             read: BytesMut::new(),
             out: Out::default(),
             reading: Deadline::default(),
             writing: Deadline::default(),
-            patience,
+            patience: Patience::default(),
             request: Request {
                 method: Method::GET,
                 body: Writer::Length(0),
@@ -139,13 +149,22 @@ impl Connection {
         }
     }
 
+    /// Wait for so long from now on.
+    pub(super) fn be_patient(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
     /// Begin a request. It is written while [`Connection::next`] is awaited.
-    pub(super) fn begin(&mut self, head: &RequestHeader, has_body: bool) -> Result<(), BadHead> {
-        let body = head::request_body(head)?;
-        self.out.first.reserve(1024);
-        head::write_request(head, &mut self.out.first)?;
-        let closes = head.headers.get(header::CONNECTION);
-        self.keeps = closes.is_none_or(|value| value != "close");
+    pub(super) fn begin(
+        &mut self,
+        head: &RequestHeader,
+        mut own: OwnFields,
+        has_body: bool,
+    ) -> Result<(), BadHead> {
+        let body = head::request_body(head, &mut own, has_body)?;
+        self.out.first.reserve(HEAD_USUAL);
+        head::write_request(head, &own, &mut self.out.first)?;
+        self.keeps = !own.has(&header::CONNECTION);
         self.request = Request {
             method: head.method.clone(),
             body,
@@ -169,7 +188,7 @@ impl Connection {
     /// Whether all of a request and its response has passed, and another may follow. What it held is given back.
     pub(super) fn renew(&mut self) -> bool {
         let request = &self.request;
-        let is_sent = request.ended && request.drained && request.failed.is_none();
+        let is_sent = request.is_sent() && request.failed.is_none();
         let is_over = self.response.take().is_some_and(|body| body.is_over());
         self.out = Out::default();
         let is_clean = self.read.is_empty();
@@ -305,6 +324,8 @@ impl Connection {
         match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read) {
             Poll::Ready(Ok(read)) => Poll::Ready(Ok(read)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(Broken::Read(error))),
+            // As long as the request is on its way, its time is that of whoever sends it, and of our writes.
+            Poll::Pending if !self.request.is_sent() => Poll::Pending,
             Poll::Pending => {
                 ready!(self.reading.poll(cx, self.patience.read));
                 Poll::Ready(Err(Broken::ReadTimeout))

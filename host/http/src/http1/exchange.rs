@@ -5,6 +5,7 @@ use super::connection::{Broken, Connection, Event, Patience};
 use super::head::BadHead;
 use crate::context::Context;
 use crate::hop_by_hop;
+use crate::own_fields::OwnFields;
 use crate::peer::Peer;
 use crate::phase::{request_body, response, upstream_peer, upstream_request};
 use crate::plugins::internal;
@@ -41,13 +42,14 @@ async fn attempt(session: &mut ServerSession, context: &mut Context) -> pingora:
     let mut connection = match kept {
         Some(connection) => connection,
         None => match peer.connector().connect(client.as_ref()).await {
-            Ok(stream) => Box::new(Connection::new(stream, patience(peer))),
+            Ok(stream) => Box::new(Connection::new(stream)),
             Err(error) => {
                 let error = Box::<Error>::from(error).into_up();
                 return Err(upstream_peer::failed_to_connect(context, error));
             }
         },
     };
+    connection.be_patient(patience(peer));
     match pass(session, context, &mut connection).await {
         Ok(()) => {
             if connection.renew() {
@@ -72,9 +74,8 @@ async fn pass(
     context: &mut Context,
     connection: &mut Connection,
 ) -> pingora::Result<()> {
-    let head = request_head(session, context).await?;
     let has_body = !session.is_body_empty();
-    connection.begin(&head, has_body).map_err(unsendable)?;
+    begin(session, context, connection, has_body).await?;
     if has_body {
         session.enable_retry_buffering();
     }
@@ -134,25 +135,36 @@ async fn step(session: &mut ServerSession, connection: &mut Connection, is_sent:
     }
 }
 
-/// The head that goes to the peer: without what is about the client's connection, and with what tells the peer about
-/// the client.
-async fn request_head(
+/// The head goes to the peer: without what is about the client's connection, and with what tells the peer about the
+/// client.
+async fn begin(
     session: &mut ServerSession,
     context: &mut Context,
-) -> pingora::Result<RequestHeader> {
+    connection: &mut Connection,
+    has_body: bool,
+) -> pingora::Result<()> {
+    if upstream_request::is_own(context) {
+        let own = upstream_request::run_own(session, context).await?;
+        if context.plugins.is_some() {
+            check_host(session.req_header())?;
+        }
+        let begun = connection.begin(session.req_header(), own, has_body);
+        return begun.map_err(unsendable);
+    }
     let mut head = session.req_header().clone();
-    head.set_version(Version::HTTP_11);
     hop_by_hop::remove_always(&mut head);
     upstream_request::run(session, &mut head, context).await?;
-    if context.plugins.is_some() {
-        validate_request_authority(&head).map_err(|error| error.into_in())?;
+    check_host(&head)?;
+    let mut own = OwnFields::new();
+    if let Some(value) = head.remove_header(&header::CONNECTION) {
+        own.set(&header::CONNECTION, value);
     }
-    let is_framed = head.headers.contains_key(header::CONTENT_LENGTH)
-        || head.headers.contains_key(header::TRANSFER_ENCODING);
-    if !is_framed && !session.is_body_empty() {
-        head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
-    }
-    Ok(head)
+    connection.begin(&head, own, has_body).map_err(unsendable)
+}
+
+/// Plugins may have changed it.
+fn check_host(head: &RequestHeader) -> pingora::Result<()> {
+    validate_request_authority(head).map_err(|error| error.into_in())
 }
 
 /// Data of the request's body, through whoever wants to see it, to the peer.

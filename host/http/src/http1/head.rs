@@ -2,10 +2,11 @@
 
 use super::body::{Reader, Writer};
 use crate::chunk_scan::ChunkScan;
-use crate::hop_by_hop::members;
-use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader};
+use crate::hop_by_hop::{self, members};
+use crate::own_fields::OwnFields;
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader, header_value_from_raw};
 use std::mem::MaybeUninit;
 
 /// Bounds of a response's head.
@@ -25,27 +26,74 @@ pub(super) enum BadHead {
     Length,
 }
 
-/// Write a request's head.
-pub(super) fn write_request(head: &RequestHeader, out: &mut BytesMut) -> Result<(), BadHead> {
+/// Write a request's head: the client's, without what is about its connection, with the proxy's own fields.
+pub(super) fn write_request(
+    head: &RequestHeader,
+    own: &OwnFields,
+    out: &mut BytesMut,
+) -> Result<(), BadHead> {
     let target = head.raw_path();
     if target.iter().any(|byte| b"\0\r\n ".contains(byte)) {
         return Err(BadHead::Target);
     }
-    out.put_slice(head.method.as_str().as_bytes());
-    out.put_u8(b' ');
-    out.put_slice(target);
-    out.put_slice(b" HTTP/1.1\r\n");
-    head.header_to_h1_wire(out);
-    out.put_slice(b"\r\n");
+    for part in [
+        head.method.as_str().as_bytes(),
+        b" ",
+        target,
+        b" HTTP/1.1\r\n",
+    ] {
+        out.extend_from_slice(part);
+    }
+    let goes = |name: &HeaderName| !own.has(name) && !hop_by_hop::is_always(name);
+    if head.has_case() {
+        // As the client spelled them.
+        for ((name, value), spelled) in head.headers.iter().zip(head.case_header_iter()) {
+            if goes(name) {
+                write_field(spelled.0.as_slice(), value, out);
+            }
+        }
+    } else {
+        for (name, value) in head.headers.iter().filter(|(name, _)| goes(name)) {
+            write_field(name.as_str().as_bytes(), value, out);
+        }
+    }
+    for (name, value) in own.set_fields() {
+        write_field(name.as_str().as_bytes(), value, out);
+    }
+    out.extend_from_slice(b"\r\n");
     Ok(())
 }
 
-/// How the body of a request is written that has this head.
-pub(super) fn request_body(head: &RequestHeader) -> Result<Writer, BadHead> {
-    if is_chunked(&head.headers) {
-        return Ok(Writer::Chunks);
+fn write_field(name: &[u8], value: &HeaderValue, out: &mut BytesMut) {
+    // Once for all of it: these are many, and short.
+    out.reserve(name.len() + value.len() + 4);
+    for part in [name, b": ", value.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(part);
     }
-    Ok(Writer::Length(length(&head.headers)?.unwrap_or(0)))
+}
+
+/// How the body of a request with this head is written, if it has one. What nobody knows the length of goes in chunks.
+pub(super) fn request_body(
+    head: &RequestHeader,
+    own: &mut OwnFields,
+    has_body: bool,
+) -> Result<Writer, BadHead> {
+    let length = match own.get(&header::CONTENT_LENGTH) {
+        Some(Some(own)) => digits(own.as_bytes()),
+        Some(None) => None,
+        None => length(&head.headers)?,
+    };
+    match length {
+        Some(length) => Ok(Writer::Length(length)),
+        None if has_body => {
+            own.set(
+                &header::TRANSFER_ENCODING,
+                HeaderValue::from_static("chunked"),
+            );
+            Ok(Writer::Chunks)
+        }
+        None => Ok(Writer::Length(0)),
+    }
 }
 
 /// Take a response's head from what was read; `None` while it is not all there.
@@ -83,7 +131,8 @@ pub(super) fn take_response(read: &mut BytesMut) -> Result<Option<Box<ResponseHe
         .collect();
     let text = read.split_to(end).freeze();
     for (name, value) in places {
-        let value = field_value(text.slice(value))?;
+        // Lines that were folded become one (RFC 9112 §5.2).
+        let value = header_value_from_raw(text.slice(value));
         head.append_header(text.slice(name).into_case_header_name(), value)
             .map_err(|_| BadHead::Field)?;
     }
@@ -92,22 +141,6 @@ pub(super) fn take_response(read: &mut BytesMut) -> Result<Option<Box<ResponseHe
         head.remove_header(&header::CONTENT_LENGTH);
     }
     Ok(Some(head))
-}
-
-/// A value, of which a line that was folded is one line now (RFC 9112 §5.2).
-fn field_value(text: Bytes) -> Result<HeaderValue, BadHead> {
-    let is_folded = text.iter().any(|byte| b"\r\n".contains(byte));
-    if !is_folded {
-        return HeaderValue::from_maybe_shared(text).map_err(|_| BadHead::Field);
-    }
-    let unfolded: Vec<u8> = text
-        .iter()
-        .map(|byte| match byte {
-            b'\r' | b'\n' => b' ',
-            byte => *byte,
-        })
-        .collect();
-    HeaderValue::from_bytes(&unfolded).map_err(|_| BadHead::Field)
 }
 
 /// How the body of a response is framed (RFC 9112 §6.3).
@@ -197,7 +230,7 @@ mod tests {
         assert_eq!(head.get_reason_phrase(), Some("Fine"));
         let values: Vec<_> = head.headers.get_all("x-mine").iter().collect();
         assert_eq!(values, ["a", "b"]);
-        assert_eq!(head.headers["folded"], "a   b");
+        assert_eq!(head.headers["folded"], "a b");
         let mut wire = Vec::new();
         head.header_to_h1_wire(&mut wire);
         assert!(wire.starts_with(b"X-Mine: a\r\n"), "spelling is kept");
@@ -278,12 +311,43 @@ mod tests {
     }
 
     #[test]
-    fn a_target_cannot_end_its_line() {
-        let mut head = RequestHeader::build("GET", b"/a?b", None).unwrap();
-        head.insert_header("X-Mine", "1").unwrap();
+    fn the_clients_head_goes_on_with_the_proxys_own_fields() {
+        let mut head = RequestHeader::build("POST", b"/a?b", None).unwrap();
+        for (name, value) in [
+            ("X-Mine", "1"),
+            ("x-mine", "2"),
+            ("Connection", "keep-alive"),
+            ("TE", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("X-Real-IP", "192.0.2.1"),
+            ("X-Gone", "1"),
+        ] {
+            head.append_header(name, value).unwrap();
+        }
+        let mut own = OwnFields::new();
+        let real_ip = HeaderName::from_static("x-real-ip");
+        own.set(&real_ip, HeaderValue::from_static("192.0.2.2"));
+        own.remove(&HeaderName::from_static("x-gone"));
         let mut out = BytesMut::new();
-        write_request(&head, &mut out).unwrap();
-        assert_eq!(&out[..], b"GET /a?b HTTP/1.1\r\nX-Mine: 1\r\n\r\n");
+        assert_eq!(request_body(&head, &mut own, true), Ok(Writer::Chunks));
+        write_request(&head, &own, &mut out).unwrap();
+        let expected = "POST /a?b HTTP/1.1\r\nX-Mine: 1\r\nx-mine: 2\r\n\
+                        x-real-ip: 192.0.2.2\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(str::from_utf8(&out), Ok(expected));
+    }
+
+    #[test]
+    fn a_length_is_the_proxys_if_it_has_one() {
+        let mut head = RequestHeader::build("POST", b"/", None).unwrap();
+        let none = |has_body| request_body(&head, &mut OwnFields::new(), has_body);
+        assert_eq!(none(false), Ok(Writer::Length(0)));
+        head.insert_header("content-length", "5").unwrap();
+        let mut own = OwnFields::new();
+        assert_eq!(request_body(&head, &mut own, true), Ok(Writer::Length(5)));
+        own.set(&header::CONTENT_LENGTH, 7.into());
+        assert_eq!(request_body(&head, &mut own, true), Ok(Writer::Length(7)));
+        own.remove(&header::CONTENT_LENGTH);
+        assert_eq!(request_body(&head, &mut own, true), Ok(Writer::Chunks));
     }
 
     proptest! {

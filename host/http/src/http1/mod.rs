@@ -16,7 +16,8 @@ mod exchange;
 mod head;
 mod pool;
 
-pub(crate) use pool::Pool;
+pub use pool::Pools;
+pub(crate) use pool::{Likeness, Pool};
 
 use crate::context::{self, Connection, Context};
 use crate::interpose::Interposed;
@@ -68,7 +69,8 @@ pub(crate) async fn serve<P>(
         }
         let mut context = Context::new(&server.state, Some(connection.clone()), None);
         let reused = match request(server, &mut session, &mut context).await {
-            Next::Nothing => None,
+            // Within a response, perhaps: then the client sees that it broke off.
+            Next::Nothing => return,
             Next::Request => finish(session).await,
             Next::Pingora => Box::pin(hand_over(server, session, context)).await,
         };

@@ -2,14 +2,49 @@
 
 use super::connection::Connection;
 use crate::connect::ProxiedFor;
+use crate::peer::PeerAddress;
+use rustls_pki_types::ServerName;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use tidegate_listen::proxy_protocol::Version;
 
 /// How often it is looked whether peers have closed theirs.
 const SWEEP: Duration = Duration::from_secs(1);
 /// More threads than that share shelves.
 const SHELVES_MAX: usize = 64;
+
+/// The pools of all peers. They outlive the state that they were made for: a reload, or a swapped plugin, leaves
+/// connections as they are.
+#[derive(Debug, Default)]
+pub struct Pools(Mutex<HashMap<Likeness, Weak<Pool>>>);
+
+/// Connections that are made alike can stand in for each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Likeness {
+    pub(crate) address: PeerAddress,
+    /// Of TLS: all that it is made of, and the name that the certificate is for.
+    pub(crate) tls: Option<(u64, ServerName<'static>)>,
+    pub(crate) proxy: Option<Version>,
+    /// The most that wait, and for how long each.
+    pub(crate) most: usize,
+    pub(crate) timeout: Duration,
+}
+
+impl Pools {
+    /// The one for such connections.
+    pub(crate) fn of(&self, likeness: Likeness) -> Arc<Pool> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, known| known.strong_count() > 0);
+        if let Some(known) = all.get(&likeness).and_then(Weak::upgrade) {
+            return known;
+        }
+        let pool = Pool::new(likeness.most, likeness.timeout);
+        all.insert(likeness, Arc::downgrade(&pool));
+        pool
+    }
+}
 
 /// The idle connections to one peer.
 #[derive(Debug)]
@@ -32,7 +67,7 @@ struct Idle {
 
 impl Pool {
     /// At most so many, for so long each.
-    pub(crate) fn new(most: usize, timeout: Duration) -> Arc<Pool> {
+    fn new(most: usize, timeout: Duration) -> Arc<Pool> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let shelves = threads.min(SHELVES_MAX).min(most).max(1);
         Arc::new(Pool {

@@ -3,9 +3,10 @@
 use crate::context::Context;
 use crate::forward::Forward;
 use crate::grpc_web;
+use crate::own_fields::OwnFields;
 use crate::plugins::{Plugins, unless_gone};
 use crate::upstream::Upstream;
-use http::{StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use tidegate_chain::{Event, Phase, Verdict};
@@ -19,17 +20,7 @@ pub async fn run(
     head: &mut RequestHeader,
     context: &mut Context,
 ) -> pingora::Result<()> {
-    let upstream = context.upstream.group.as_deref();
-    let turn = context.upstream.turn;
-    let is_kept = |upstream: &Upstream| {
-        let peer = upstream.peer(turn);
-        upstream.keeps_connections && peer.is_none_or(|peer| peer.can_be_kept())
-    };
-    if upstream.is_some_and(|upstream| !is_kept(upstream)) {
-        // A peer that closes is not pooled.
-        head.insert_header(header::CONNECTION, "close")?;
-    }
-    complete(head, context)?;
+    own_fields(&head.headers, context).apply(head)?;
     translate(head, context)?;
     let Some(shared) = context.plugins.clone() else {
         return Ok(());
@@ -69,28 +60,51 @@ async fn run_plugins(
     }
 }
 
-/// Say how long the body is after the plugins; where nobody knows, Pingora sends it in chunks.
-fn frame(
-    session: &mut ServerSession,
-    head: &mut RequestHeader,
-    plugins: &Plugins,
-) -> pingora::Result<()> {
+/// How long the body is after the plugins.
+enum Length {
+    /// As the client said.
+    AsItWas,
+    /// Nobody knows, or there is none.
+    Unknown,
+    Known(usize),
+}
+
+fn length(session: &mut ServerSession, plugins: &Plugins) -> Length {
     let Some(body) = &plugins.request_body else {
-        return Ok(());
+        return Length::AsItWas;
     };
-    let had = head.remove_header(&header::CONTENT_LENGTH).is_some()
-        | head.remove_header(&header::TRANSFER_ENCODING).is_some();
     if !body.has_ended() {
-        return Ok(());
+        return Length::Unknown;
     }
     let length = match session.is_body_empty() {
         true => 0,
         false => session.get_retry_buffer().map_or(0, |all| all.len()),
     };
-    if had || length > 0 {
-        head.insert_header(header::CONTENT_LENGTH, length)?;
+    let fields = &session.req_header().headers;
+    let had = fields.contains_key(header::CONTENT_LENGTH)
+        || fields.contains_key(header::TRANSFER_ENCODING);
+    match had || length > 0 {
+        true => Length::Known(length),
+        false => Length::Unknown,
     }
-    Ok(())
+}
+
+/// Say how long the body is after the plugins; where nobody knows, it is sent in chunks.
+fn frame(
+    session: &mut ServerSession,
+    head: &mut RequestHeader,
+    plugins: &Plugins,
+) -> pingora::Result<()> {
+    let length = length(session, plugins);
+    if let Length::AsItWas = length {
+        return Ok(());
+    }
+    head.remove_header(&header::CONTENT_LENGTH);
+    head.remove_header(&header::TRANSFER_ENCODING);
+    match length {
+        Length::Known(length) => head.insert_header(header::CONTENT_LENGTH, length),
+        Length::AsItWas | Length::Unknown => Ok(()),
+    }
 }
 
 /// Make gRPC of gRPC-Web, where the route does so.
@@ -112,23 +126,67 @@ fn translate(head: &mut RequestHeader, context: &mut Context) -> pingora::Result
     }
 }
 
-/// Say for whom the request is, in the fields that the upstream wants.
-pub(crate) fn complete(head: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
-    if !head.headers.contains_key(header::HOST) {
+/// What the proxy says itself in the head that goes to a peer, whatever the client says: for whom the request is, in
+/// the fields that the upstream wants.
+pub(crate) fn own_fields(fields: &HeaderMap, context: &Context) -> OwnFields {
+    let mut own = OwnFields::new();
+    if let Some(upstream) = &context.upstream.group
+        && !is_kept(upstream, context.upstream.turn)
+    {
+        // A peer that closes is not pooled.
+        own.set(&header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if !fields.contains_key(header::HOST) {
         // HTTP/1.0 has no host; what we send is HTTP/1.1, which must (RFC 9112 §3.2).
-        head.insert_header(header::HOST, "")?;
+        own.set(&header::HOST, HeaderValue::from_static(""));
     }
     let upstream = context.upstream.group.as_deref();
-    let wanted = upstream.map_or(Forward::DEFAULT, |upstream| &*upstream.forward);
-    for fields in wanted {
-        fields.tell(head, context)?;
+    for way in upstream.map_or(Forward::DEFAULT, |upstream| &*upstream.forward) {
+        way.tell(fields, &mut own, context);
     }
     let connection = context.connection.as_deref();
     for (name, value) in connection.iter().flat_map(|c| &c.client_fields) {
         match value {
-            Some(value) => head.insert_header(name, value)?,
-            None => drop(head.remove_header(name)),
+            Some(value) => own.set(name, value.clone()),
+            None => own.remove(name),
         }
     }
-    head.insert_header("x-request-id", &*context.facts.request_id)
+    // Its letters are those of a field's value.
+    if let Ok(id) = HeaderValue::from_str(&context.facts.request_id) {
+        own.set(&REQUEST_ID, id);
+    }
+    own
+}
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+fn is_kept(upstream: &Upstream, turn: usize) -> bool {
+    let peer = upstream.peer(turn);
+    upstream.keeps_connections && peer.is_none_or(|peer| peer.can_be_kept())
+}
+
+/// Whether nobody but the proxy itself changes the head on its way to a peer: it need not be copied then.
+pub(crate) fn is_own(context: &Context) -> bool {
+    let Some(route) = &context.route else {
+        return false;
+    };
+    !route.grpc_web && !route.chain.exports(Phase::UpstreamRequest)
+}
+
+/// As [`run`], where [`is_own`] says that it can be had so.
+pub(crate) async fn run_own(
+    session: &mut ServerSession,
+    context: &mut Context,
+) -> pingora::Result<OwnFields> {
+    let mut own = own_fields(&session.req_header().headers, context);
+    if let Some(shared) = &context.plugins {
+        let mut plugins = shared.lock().await;
+        plugins.on(Event::Attempt)?;
+        match length(session, &plugins) {
+            Length::AsItWas => {}
+            Length::Unknown => own.remove(&header::CONTENT_LENGTH),
+            Length::Known(length) => own.set(&header::CONTENT_LENGTH, length.into()),
+        }
+    }
+    Ok(own)
 }
