@@ -188,8 +188,7 @@ where
         match protocol {
             Protocol::Http1 => {
                 // Boxed, for one that says nothing does not need the room that requests take.
-                let requests = limits.requests_per_connection;
-                Box::pin(http1::serve(self, io, &connection, requests)).await;
+                Box::pin(http1::serve(self, io, &connection, &limits)).await;
             }
             Protocol::Http2 => {
                 let app = self.app(&limits, connection);

@@ -24,66 +24,126 @@ use crate::interpose::Interposed;
 use crate::io::Io;
 use crate::phase::{accept, failure, log, request, upstream_peer};
 use crate::serve::Server;
+use crate::state::Limits;
+use deadline::Deadline;
 use pingora::ErrorType;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::ProxyHttp;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-
-/// Pingora's session waits so long for the first head; [`Io`] for less.
-const FIRST_HEAD_SECONDS: u64 = 60;
+use std::task::Poll;
+use std::time::Duration;
 
 /// Serve requests until the client, the proxy or one of them wants it to end.
 pub(crate) async fn serve<P>(
     server: &Server<P>,
     io: Io,
     connection: &Arc<Connection>,
-    requests: u32,
+    limits: &Limits,
 ) where
     P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
 {
-    let mut session = ServerSession::new_http1(Box::new(io));
-    session.set_keepalive(Some(FIRST_HEAD_SECONDS));
-    session.set_keepalive_reuses_remaining(Some(requests.saturating_sub(1)));
     let mut stop = server.stop.clone();
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
-    loop {
-        let read = tokio::select! {
+    let mut idle = Deadline::default();
+    let mut wait = limits.idle_timeout;
+    let mut next = Some((Box::new(io), Reuse::first(limits)));
+    while let Some((mut io, reuse)) = next {
+        let begun = poll_fn(|cx| match io.poll_begin(cx) {
+            Poll::Pending => idle.poll(cx, wait).map(|()| false),
+            ready => ready,
+        });
+        let begun = tokio::select! {
             biased;
-            read = session.read_request() => read,
-            // Nothing of a request has come, or not all of it: it is for nobody.
-            _ = &mut stopped => return,
+            begun = begun => begun,
+            // Between requests there is nothing to finish.
+            _ = &mut stopped => false,
         };
-        match read {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
-                if *error.etype() == ErrorType::InvalidHTTPHeader {
-                    // A client that is gone does not read it.
-                    let _ = session.respond_error(400).await;
-                }
-                session.shutdown().await;
-                return;
-            }
-        }
-        let mut context = Context::new(&server.state, Some(connection.clone()), None);
-        let reused = match request(server, &mut session, &mut context).await {
-            // Within a response, perhaps: then the client sees that it broke off.
-            Next::Nothing => return,
-            Next::Request => finish(session).await,
-            Next::Pingora => Box::pin(hand_over(server, session, context)).await,
-        };
-        // Now that the rest of its body is read as well, the next head may come.
-        connection.clock.request_is_done();
-        let Some((stream, settings)) = reused.map(ReusedHttpStream::consume) else {
+        if !begun {
             return;
-        };
-        session = ServerSession::new_http1(stream);
-        if let Some(settings) = settings {
-            settings.apply_to_session(&mut session);
+        }
+        idle.clear();
+        // Boxed, for a connection that waits does not need the room that requests take.
+        let stopped = stopped.as_mut();
+        let served = Box::pin(message(server, io, reuse, connection, &mut wait, stopped));
+        next = served.await;
+    }
+}
+
+/// What is known of a connection from one request to the next.
+enum Reuse {
+    /// So many may follow the first.
+    First(u32),
+    Again(Option<HttpPersistentSettings>),
+}
+
+impl Reuse {
+    fn first(limits: &Limits) -> Reuse {
+        Reuse::First(limits.requests_per_connection.saturating_sub(1))
+    }
+
+    fn apply(self, session: &mut ServerSession) {
+        match self {
+            Reuse::First(more) => {
+                session.set_keepalive(Some(FIRST_HEAD_SECONDS));
+                session.set_keepalive_reuses_remaining(Some(more));
+            }
+            Reuse::Again(Some(settings)) => settings.apply_to_session(session),
+            Reuse::Again(None) => {}
         }
     }
+}
+
+/// Pingora's session waits so long for the rest of the first head; [`Io`] for less.
+const FIRST_HEAD_SECONDS: u64 = 60;
+
+/// Serve a request, of which some has come; the connection, if it can be used again.
+async fn message<P>(
+    server: &Server<P>,
+    io: Box<Io>,
+    reuse: Reuse,
+    connection: &Arc<Connection>,
+    wait: &mut Duration,
+    stopped: Pin<&mut impl Future>,
+) -> Option<(Box<Io>, Reuse)>
+where
+    P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
+{
+    let mut session = ServerSession::new_http1(io);
+    reuse.apply(&mut session);
+    let read = tokio::select! {
+        biased;
+        read = session.read_request() => read,
+        // Not all of it has come: it is for nobody.
+        _ = stopped => return None,
+    };
+    match read {
+        Ok(true) => {}
+        Ok(false) => return None,
+        Err(error) => {
+            if *error.etype() == ErrorType::InvalidHTTPHeader {
+                // A client that is gone does not read it.
+                let _ = session.respond_error(400).await;
+            }
+            session.shutdown().await;
+            return None;
+        }
+    }
+    let mut context = Context::new(&server.state, Some(connection.clone()), None);
+    *wait = context.state.limits.idle_timeout;
+    let reused = match request(server, &mut session, &mut context).await {
+        // Within a response, perhaps: then the client sees that it broke off.
+        Next::Nothing => return None,
+        Next::Request => finish(session).await,
+        Next::Pingora => Box::pin(hand_over(server, session, context)).await,
+    };
+    // Now that the rest of its body is read as well, the next head may come.
+    connection.clock.request_is_done();
+    let (stream, settings) = reused?.consume();
+    let io = stream.into_any().downcast().ok()?;
+    Some((io, Reuse::Again(settings)))
 }
 
 /// What a connection goes on with after a request.

@@ -55,6 +55,22 @@ impl Unread {
 }
 
 impl Io {
+    /// Wait for the next message, without the room that it will take; whether any of it has come.
+    pub(crate) fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if ready!(self.poll_write_out(cx)).is_err() {
+            return Poll::Ready(false);
+        }
+        if !self.unread.bytes.is_empty() || self.unread.is_ended {
+            return Poll::Ready(true);
+        }
+        let mut space = [MaybeUninit::uninit(); CHUNK];
+        let mut chunk = ReadBuf::uninit(&mut space);
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut chunk);
+        let is_read = ready!(end_where_it_was_not_announced(read)).is_ok();
+        self.unread.bytes.extend_from_slice(chunk.filled());
+        Poll::Ready(is_read && !self.unread.bytes.is_empty())
+    }
+
     /// As [`AsyncRead::poll_read`]: bytes of the present message.
     pub(super) fn poll_message(
         &mut self,
