@@ -356,7 +356,10 @@ impl Connection {
         }
         // TLS takes more than the socket does.
         match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(flushed) => Poll::Ready(flushed.map_err(Broken::Write)),
+            Poll::Ready(flushed) => {
+                self.writing.clear();
+                Poll::Ready(flushed.map_err(Broken::Write))
+            }
             Poll::Pending => self.poll_late(cx),
         }
     }

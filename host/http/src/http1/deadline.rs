@@ -16,7 +16,11 @@ pub(super) struct Deadline {
 impl Deadline {
     /// Called with every wait: ready, once that has lasted for so long.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, timeout: Duration) -> Poll<()> {
-        let at = *self.at.get_or_insert_with(|| Instant::now() + timeout);
+        let Some(at) = self.at.or_else(|| Instant::now().checked_add(timeout)) else {
+            // Later than there is time.
+            return Poll::Pending;
+        };
+        self.at = Some(at);
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() > at {
             timer.as_mut().reset(at);
@@ -54,7 +58,9 @@ mod tests {
         poll_fn(|cx| deadline.poll(cx, 10 * second)).await;
         assert_eq!(began.elapsed(), 15 * second);
         deadline.clear();
+        let endless = poll_fn(|cx| deadline.poll(cx, Duration::MAX));
+        assert!(tokio::time::timeout(second, endless).await.is_err());
         poll_fn(|cx| deadline.poll(cx, second)).await;
-        assert_eq!(began.elapsed(), 16 * second);
+        assert_eq!(began.elapsed(), 17 * second);
     }
 }

@@ -99,11 +99,12 @@ async fn pass(
             }
         }
     }
-    // The response is whole. What the peer still wants of the request it gets.
+    // The response is whole. What the peer still wants of the request it gets, for as long as the client sends it.
     while !is_sent && !connection.is_refused() {
         if connection.has_room() {
-            let data = session.read_body_or_idle(false).await;
-            let data = data.map_err(|error| error.into_down())?;
+            let Ok(data) = session.read_body_or_idle(false).await else {
+                return Ok(());
+            };
             is_sent = session.is_body_done() || data.is_none();
             give(session, context, connection, data, is_sent).await?;
         }
