@@ -38,13 +38,16 @@ def full_load(client: Callable[[Run, int], Load]) -> Callable[[Run], dict]:
             load = pool.submit(client, run, before + run.options.seconds + END_SECONDS)
             time.sleep(before)
             row = amid(run)
-        return row | {"errors": load.result().errors}
+        load = load.result()
+        if not row:
+            raise RuntimeError(f"no answer while it was counted, {load.requests} in all, {load.errors} errors")
+        return row | {"errors": load.errors}
 
     return measure
 
 
 def amid(run: Run) -> dict:
-    """The figures of the next seconds."""
+    """The figures of the next seconds; nothing where no request is answered in them."""
     # All that a bench starts descends from it, and lives longer than this.
     tree, all_of_us = process_tree(run.process.pid), process_tree(os.getpid())
     begin, used, requests = time.monotonic(), cpu_seconds(tree), origin.requests(run.site.upstream_port)
@@ -53,8 +56,9 @@ def amid(run: Run) -> dict:
     requests = origin.requests(run.site.upstream_port) - requests
     used, elapsed = cpu_seconds(tree) - used, time.monotonic() - begin
     others = busy_seconds() - cpu_seconds(all_of_us) - others
+    # One of them was our question.
     if requests < 2:
-        raise RuntimeError("no request was answered")
+        return {}
     return {
         "cpu_us": used / requests * 1e6,
         "per_second": requests / elapsed,
