@@ -64,7 +64,7 @@ def routes(peers: list[Peer]) -> list[Contender]:
     found = []
     for peer in peers:
         if Job.ROUTES in peer.jobs:
-            counts = (10, 100, 1000, 10_000) if peer.name == "tidegate" else (10, 10_000)
+            counts = (10, 1000, 10_000) if peer.name == "tidegate" else (10, 10_000)
             found += growing(Contender(peer.name, peer, Job.ROUTES), "routes", counts)
     return found
 
@@ -94,8 +94,10 @@ def workers(peers: list[Peer]) -> list[Contender]:
 
 def callers(peers: list[Peer]) -> list[Contender]:
     found = []
-    for each in chosen(peers, [(name, Job.FORWARD) for name in PROXIES] + [("tidegate", Job.FILTER)]):
+    for each in chosen(peers, [(name, Job.FORWARD) for name in PROXIES]):
         found += growing(each, "connections", (1, 32))
+    for each in chosen(peers, [("tidegate", Job.FILTER)]):
+        found += growing(each, "connections", (32,))
     return found
 
 
