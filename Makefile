@@ -25,7 +25,7 @@ step = @printf '\n==> %s\n' '$(1)'
 
 # Long steps follow each other, so that what is shown belongs to one of them.
 .NOTPARALLEL:
-.PHONY: help run build plugins bindings test check fmt bless fuzz bench image-lint clean-run \
+.PHONY: help run build plugins bindings test check fmt bless fuzz bench microbench image-lint clean-run \
         setup-run setup-test setup-bench setup-lint \
         format pure clippy tested guests released unit integration examples docs contract dependencies
 
@@ -87,6 +87,11 @@ bench: setup-bench plugins ## the proxy beside its peers (BENCH="--scenario filt
 	cargo build --release --locked --manifest-path bench/load/Cargo.toml --target-dir $(BENCH_BUILD)
 	$(call step,measuring)
 	bench/run.py --tidegate $(TARGET)/release/tidegate --build $(BENCH_BUILD) --out $(TARGET)/bench $(BENCH)
+
+# Selected with the proxy, so that both are built with the same features, and what they stand on once.
+MICROBENCHES := --bench lookup --bench chain --bench call
+microbench: setup-run plugins ## what a lookup of a route, the chain and a call of a plugin take by themselves
+	cargo bench -p tidegate -p tidegate-http -p tidegate-route -p tidegate-chain -p tidegate-wasm $(MICROBENCHES)
 
 image-lint: setup-lint ## lint the Dockerfile
 	hadolint Dockerfile

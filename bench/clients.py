@@ -13,6 +13,8 @@ from peers import API_KEY
 
 # What every request of every scenario carries.
 FIELDS = {"x-token": "secret", "x-api-key": API_KEY}
+# What takes longer counts as an error. It is long where thousands take turns.
+WRK_TIMEOUT = "10s"
 MICROSECONDS = {"us": 1, "ms": 1e3, "s": 1e6, "m": 60e6}
 
 
@@ -37,7 +39,7 @@ def run(argv: list[str], seconds: float) -> str:
 
 def wrk(url: str, seconds: int, connections: int, script: Path | None = None) -> Load:
     """Answers outside 2xx and 3xx count as errors, as broken connections do."""
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"--timeout={WRK_TIMEOUT}"]
     argv += [f"-H{name}: {value}" for name, value in FIELDS.items()]
     argv += ["-s", str(script)] if script else []
     text = run([*argv, url], seconds)

@@ -21,7 +21,8 @@ def head(options: argparse.Namespace, peers: list[Peer]) -> dict[str, str]:
     return {
         "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC",
         "commit": commit + (", with changes" if changed else ""),
-        "binary": f"built {built:%Y-%m-%d %H:%M} UTC",
+        # The folder says how it was built: release/ by `make bench`, debug/ for tests.
+        "binary": f"{'/'.join(options.tidegate.parts[-2:])}, built {built:%Y-%m-%d %H:%M} UTC",
         "machine": f"{processor()}, {os.cpu_count()} cores, {memory_gib():.0f} GiB",
         "system": f"{distribution()}, Linux {platform.release()}",
         "versions": "; ".join(dict.fromkeys(filter(None, map(version, peers)))),

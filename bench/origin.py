@@ -3,6 +3,8 @@
 Each function gets bench-load, a folder and a port, and gives the command of one server.
 """
 
+import http.client
+import re
 from pathlib import Path
 
 from peers import Command
@@ -21,6 +23,7 @@ def nginx(load: Path, folder: Path, port: int) -> Command:
     - `/seen`: the `x-bench` that reached it
     - `/large`: 64 KiB
     - `/upload`: reads the body, then says how many bytes the request had
+    - `/status`: how many requests it had so far, among others
     """
     (folder / "large").write_text(LARGE)
     return start(
@@ -45,8 +48,20 @@ def nginx(load: Path, folder: Path, port: int) -> Command:
             proxy_set_header x-length $request_length;
         }}
         location = /uploaded {{ return 200 "$http_x_length"; }}
+        location = /status {{ stub_status; }}
     }}""",
     )
+
+
+def requests(port: int) -> int:
+    """How many the nginx on this port has had."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/status")
+        text = connection.getresponse().read().decode()
+    finally:
+        connection.close()
+    return int(re.search(r"(?m)^ \d+ \d+ (\d+)", text)[1])
 
 
 def echo(load: Path, folder: Path, port: int) -> Command:

@@ -32,6 +32,8 @@ class Panel:
     title: str
     unit: str
     bars: dict[str, tuple[float, float, float]]
+    ranked: bool = True
+    """Whether the least comes first; else they are in the order of the table."""
 
 
 def draw(panels: list[Panel], foot: str) -> str:
@@ -41,7 +43,10 @@ def draw(panels: list[Panel], foot: str) -> str:
         parts.append(head(panel, top))
         top += TITLE
         longest = max((most for _, _, most in panel.bars.values()), default=0) or 1
-        for label, figures in sorted(panel.bars.items(), key=lambda bar: bar[1][0]):
+        bars = list(panel.bars.items())
+        if panel.ranked:
+            bars.sort(key=lambda bar: bar[1][0])
+        for label, figures in bars:
             parts.append(bar(label, figures, longest, top))
             top += BAR + GAP
     parts.append(f'<text class="small" x="10" y="{top + FOOT - 10}">{escape(foot)}</text>')

@@ -68,7 +68,7 @@ def takes_upload(run) -> None:
 
 
 def echoes(run) -> None:
-    load = clients.websocket(run.program, run.port, 0.2, 2)
+    load = clients.websocket(run.program, run.port, 1, 2)
     expect(load.requests > 0 and load.errors == 0, f"{load.requests} echoes, {load.errors} errors")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import picture
-from measures import Column
+from measures import Column, Contender
 from scenarios import Scenario
 
 # Beyond these a table says that it was disturbed.
@@ -19,8 +19,12 @@ class Table:
     """A scenario with the rows of all turns."""
 
     scenario: Scenario
-    labels: list[str]
+    contenders: list[Contender]
     rows: list[dict]
+
+    @property
+    def labels(self) -> list[str]:
+        return [each.label for each in self.contenders]
 
     @property
     def failures(self) -> dict[str, str]:
@@ -43,16 +47,18 @@ class Table:
 
 
 def cells(table: Table) -> list[list[str]]:
-    """Heading and rows. Ratios are to the first contender that was measured."""
+    """Heading and rows. Ratios are to the first contender that was measured, or the first of its series."""
     columns = table.scenario.columns
     heads = ["", *(column.heading for column in columns), "ratio"]
     costs = table.costs()
-    base = next((median for median, _, _ in costs.values()), 0)
+    bases: dict[str, float] = {}
     lines = [heads]
-    for label in table.labels:
+    for contender in table.contenders:
+        label = contender.label
         if label not in costs:
             lines.append([label, "failed", *[""] * len(columns)])
             continue
+        base = bases.setdefault(contender.series, costs[label][0])
         ratio = f"{costs[label][0] / base:.2f}" if base else ""
         figures = [figure(table.values(label, column), column) for column in columns]
         lines.append([label, *figures, ratio])
@@ -112,8 +118,8 @@ def row(line: list[str]) -> str:
     return f"| {' | '.join(line)} |"
 
 
-def write(folder: Path, head: dict[str, str], tables: list[Table]) -> list[Path]:
-    """All three into this folder; gives their paths."""
+def write(folder: Path, name: str, head: dict[str, str], tables: list[Table]) -> list[Path]:
+    """All three into this folder, under this name; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     scenarios = {
         table.scenario.name: {
@@ -124,14 +130,19 @@ def write(folder: Path, head: dict[str, str], tables: list[Table]) -> list[Path]
         for table in tables
     }
     panels = [
-        picture.Panel(table.scenario.title, table.scenario.cost.heading, table.costs())
+        picture.Panel(
+            table.scenario.title,
+            table.scenario.cost.heading,
+            table.costs(),
+            ranked=not any(each.series for each in table.contenders),
+        )
         for table in tables
     ]
     contents = {
-        "results.json": json.dumps({"head": head, "scenarios": scenarios}, indent=1) + "\n",
-        "results.md": markdown(head, tables),
-        "results.svg": picture.draw(panels, f"{head['date']}, {head['machine']}"),
+        f"{name}.json": json.dumps({"head": head, "scenarios": scenarios}, indent=1) + "\n",
+        f"{name}.md": markdown(head, tables),
+        f"{name}.svg": picture.draw(panels, f"{head['date']}, {head['machine']}"),
     }
-    for name, content in contents.items():
-        (folder / name).write_text(content)
-    return [folder / name for name in contents]
+    for file, content in contents.items():
+        (folder / file).write_text(content)
+    return [folder / file for file in contents]

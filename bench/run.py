@@ -66,7 +66,7 @@ def main() -> int:
         return 1
     head["load average, end"] = environment.load_average()
     for folder in [options.out] + ([options.save] if options.save else []):
-        for path in report.write(folder, head, tables):
+        for path in report.write(folder, options.name, head, tables):
             print(f"wrote {path}")
     return 1 if failed else 0
 
@@ -87,7 +87,9 @@ def measure(scenario: Scenario, peers: list[Peer], options: argparse.Namespace) 
     if beginnings:
         contenders = [each for each in contenders if each.label.startswith(beginnings)]
     rows = runner.measure_all(scenario, contenders, options)
-    return report.Table(scenario, [each.label for each in contenders], rows)
+    if scenario.complete:
+        scenario.complete(contenders, rows)
+    return report.Table(scenario, contenders, rows)
 
 
 def arguments() -> argparse.Namespace:
@@ -107,6 +109,7 @@ def arguments() -> argparse.Namespace:
     add("--idle", type=int, default=5000, help="connections of the scenario `idle`")
     add("--out", type=Path, default=Path("target/bench"), help="where JSON, tables and picture go")
     add("--save", type=Path, help="another folder that gets them, such as docs/bench")
+    add("--name", default="results", help="what the files there are called")
     add("--tidegate", type=Path, default=Path("target/release/tidegate"), help="binary to measure")
     add("--build", type=Path, default=Path("target/bench-build"), help="filters and bench-load")
     options = parser.parse_args()

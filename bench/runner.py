@@ -16,6 +16,7 @@ from probes import PROBES
 from processes import free_ports, running
 from scenarios import Scenario
 
+KEPT = 256
 # What others may use of the machine where a turn is to wait for quiet.
 QUIET_CORES = 0.2
 # What a contender that does not work may cause; the others are still worth measuring.
@@ -94,6 +95,8 @@ def started(
         cache=(scratch if contender.first else shared) / "cache",
         workers=contender.workers,
         routes=contender.routes,
+        # As many as clients may have: with fewer, some requests would each open one.
+        kept=max(KEPT, contender.connections or 0),
     )
     with ExitStack() as servers:
         command = scenario.upstream(program, scratch / "upstream", upstream_port)

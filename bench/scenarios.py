@@ -1,18 +1,20 @@
 """The scenarios: who does what under which load, and which figures the table shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import clients
 import origin
 import probes
-from measures import Column, Contender, Run, full, idle, overload, start, swap
+from measures import Column, Contender, Run, calls, full, idle, overload, scale, start, swap
 from peers import Command, Job, Peer
 
 # Requests in a second that every contender can hold on a small machine.
 RATE = 4000
 RATE_LARGE = 500
+# Those that are looked at more closely.
+PROXIES = ("nginx", "haproxy", "envoy", "pingora", "tidegate")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Scenario:
     """What stands behind the proxies."""
     probe: Callable[[Run], None] | None = None
     """Instead of the job's."""
+    complete: Callable[[list[Contender], list[dict]], None] | None = None
+    """Adds to the rows what follows from several of them."""
 
 
 def doing(job: Job) -> Callable[[list[Peer]], list[Contender]]:
@@ -48,30 +52,53 @@ def plugins(peers: list[Peer]) -> list[Contender]:
     return chosen(peers, wanted)
 
 
+def growing(each: Contender, field: str, counts: Sequence[int]) -> list[Contender]:
+    """The contender again and again, with another value of this field."""
+    return [
+        replace(each, label=f"{each.label}, {count:,}", series=each.label, units=count, **{field: count})
+        for count in counts
+    ]
+
+
 def routes(peers: list[Peer]) -> list[Contender]:
-    return [
-        Contender(f"{peer.name}, {count:,}", peer, Job.ROUTES, routes=count)
-        for peer in peers
-        if Job.ROUTES in peer.jobs
-        for count in (10, 10_000)
-    ]
+    found = []
+    for peer in peers:
+        if Job.ROUTES in peer.jobs:
+            counts = (10, 1000, 10_000) if peer.name == "tidegate" else (10, 10_000)
+            found += growing(Contender(peer.name, peer, Job.ROUTES), "routes", counts)
+    return found
 
 
-def routes_with_plugins(peers: list[Peer]) -> list[Contender]:
-    return [
-        Contender(f"{each.label}, {count:,}", each.peer, each.job, routes=count)
-        for each in chosen(peers, [("tidegate", Job.ROUTES), ("tidegate", Job.ROUTES_FILTER)])
-        for count in (1, 1000)
-    ]
+def instances(peers: list[Peer]) -> list[Contender]:
+    found = []
+    for each in chosen(peers, [("tidegate", Job.ROUTES_FILTER)]):
+        found += growing(each, "routes", (1, 10, 100, 1000))
+    return found
 
 
 def connections(peers: list[Peer]) -> list[Contender]:
-    wanted = [(name, Job.FORWARD) for name in ("nginx", "haproxy", "envoy", "pingora", "tidegate")]
-    return [
-        Contender(f"{each.label}, {count:,}", each.peer, each.job, connections=count)
-        for each in chosen(peers, [*wanted, ("tidegate", Job.FILTER)])
-        for count in (1, 100, 5000)
-    ]
+    found = []
+    for each in chosen(peers, [(name, Job.FORWARD) for name in PROXIES]):
+        counts = (1, 10, 100, 1000, 5000) if each.peer.name == "tidegate" else (1, 100, 5000)
+        found += growing(each, "connections", counts)
+    return found
+
+
+def workers(peers: list[Peer]) -> list[Contender]:
+    wanted = [(name, Job.FORWARD) for name in ("nginx", "haproxy", "envoy", "tidegate")]
+    found = []
+    for each in chosen(peers, [*wanted, ("tidegate", Job.FILTER)]):
+        found += growing(each, "workers", (1, 2))
+    return found
+
+
+def callers(peers: list[Peer]) -> list[Contender]:
+    found = []
+    for each in chosen(peers, [(name, Job.FORWARD) for name in PROXIES]):
+        found += growing(each, "connections", (1, 32))
+    for each in chosen(peers, [("tidegate", Job.FILTER)]):
+        found += growing(each, "connections", (32,))
+    return found
 
 
 def starters(peers: list[Peer]) -> list[Contender]:
@@ -85,16 +112,6 @@ def starters(peers: list[Peer]) -> list[Contender]:
         if each.peer.caches and each.job is not Job.FORWARD
     ]
     return found + first
-
-
-def workers(peers: list[Peer]) -> list[Contender]:
-    wanted = [("nginx", Job.FORWARD), ("haproxy", Job.FORWARD), ("envoy", Job.FORWARD)]
-    wanted += [("tidegate", Job.FORWARD), ("tidegate", Job.FILTER)]
-    return [
-        Contender(f"{each.label}, {count}", each.peer, each.job, workers=count)
-        for each in chosen(peers, wanted)
-        for count in (1, 2)
-    ]
 
 
 def idlers(peers: list[Peer]) -> list[Contender]:
@@ -239,27 +256,30 @@ SCENARIOS = [
     ),
     Scenario(
         "routes",
-        "10 and 10,000 routes, all of them asked for",
+        "From 10 to 10,000 routes, all of them asked for",
         routes,
-        full.full_load(over_routes),
-        full.COLUMNS,
-        full.COST,
+        scale.full_load(over_routes),
+        scale.COLUMNS,
+        scale.COST,
+        complete=scale.memory_each,
     ),
     Scenario(
         "instances",
-        "A plugin on each of 1,000 routes, all of them asked for",
-        routes_with_plugins,
-        full.full_load(over_routes),
-        full.COLUMNS,
-        full.COST,
+        "From 1 to 1,000 routes, each with an instance of its own, all of them asked for",
+        instances,
+        scale.full_load(over_routes),
+        scale.COLUMNS,
+        scale.COST,
+        complete=scale.memory_each,
     ),
     Scenario(
         "connections",
-        "1, 100 and 5,000 connections that are all busy",
+        "From 1 to 5,000 connections, all of them busy",
         connections,
-        full.full_load(small),
-        full.COLUMNS,
-        full.COST,
+        scale.full_load(small),
+        scale.COLUMNS,
+        scale.COST,
+        complete=scale.memory_each,
     ),
     Scenario(
         "workers",
@@ -269,6 +289,7 @@ SCENARIOS = [
         full.COLUMNS,
         full.COST,
     ),
+    Scenario("calls", "System calls of a request", callers, calls.measure, calls.COLUMNS, calls.COST),
     Scenario("start", "A start, nothing asked yet", starters, start.measure, start.COLUMNS, start.COST),
     Scenario("idle", "Connections that say nothing", idlers, idle.measure, idle.COLUMNS, idle.COST),
     Scenario("swap", "Changes under load", changers, swap.measure, swap.COLUMNS, swap.COST),

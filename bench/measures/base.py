@@ -19,6 +19,10 @@ class Contender:
     routes: int = 0
     connections: int | None = None
     """Of clients, where it is not what the options say."""
+    series: str = ""
+    """Contenders of one series differ in `units` alone; ratios are to the first of them."""
+    units: int = 0
+    """How many there are of what the scenario lets grow."""
     first: bool = False
     """Whether each start is its first, with nothing kept from others."""
     changes: bool = False

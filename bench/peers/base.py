@@ -46,6 +46,8 @@ class Site:
     """A folder for what is kept between starts."""
     workers: int
     routes: int
+    kept: int
+    """The most unused connections to the origin that a proxy keeps."""
 
     def write(self, name: str, text: str) -> str:
         """Put a file into the folder; gives its path."""

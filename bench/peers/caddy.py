@@ -49,7 +49,7 @@ def command(directives: str, site: Site, *, tls: bool = False) -> Command:
     {certificate}{directives}
     reverse_proxy 127.0.0.1:{site.upstream_port} {{
         transport http {{
-            keepalive_idle_conns_per_host 256
+            keepalive_idle_conns_per_host {site.kept}
         }}
     }}
 }}

@@ -112,7 +112,7 @@ frontend web
 {rules}
 backend origin
     http-reuse always
-    server one 127.0.0.1:{site.upstream_port} pool-max-conn 256 {bound}
+    server one 127.0.0.1:{site.upstream_port} pool-max-conn {site.kept} {bound}
 """,
     )
     return Command(["haproxy", "-db", "-f", config])

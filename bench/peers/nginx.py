@@ -145,7 +145,7 @@ def command(
     upstream = f"""
     upstream origin {{
         server 127.0.0.1:{site.upstream_port};
-        keepalive 256;
+        keepalive {site.kept};
         keepalive_requests 1000000000;
     }}
     proxy_http_version 1.1;

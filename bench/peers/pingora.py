@@ -61,7 +61,7 @@ threads = {site.workers}
 work_stealing = false
 pid_file = "{site.folder}/pingap.pid"
 upgrade_sock = "{site.folder}/pingap.sock"
-upstream_keepalive_pool_size = 512
+upstream_keepalive_pool_size = {site.kept}
 log_level = "error"
 [upstreams.origin]
 addrs = ["127.0.0.1:{site.upstream_port}"]

@@ -42,6 +42,8 @@ hash = "sha256:{hashlib.sha256(API_KEY.encode()).hexdigest()}"
 """,
 ]
 TOKEN = 'use = "token"'
+# With a configuration of its own, so that no two routes share an instance.
+TOKEN_OF_ROUTE = 'use = "token"\nconfig = { path = "PATH*" }'
 ASIDE = 'use = "token"\nconfig = { path = "/another/*" }'
 FRESH = 'use = "fresh"'
 ONCE = "[plugin.fresh]\nreuse = false\n"
@@ -58,7 +60,7 @@ def peers(program: Path, wasm: dict[str, Path]) -> list[Peer]:
         Job.TLS: partial(start, [], tls=True),
         Job.WEBSOCKET: partial(start, []),
         Job.ROUTES: partial(start, []),
-        Job.ROUTES_FILTER: partial(start, [TOKEN]),
+        Job.ROUTES_FILTER: partial(start, [TOKEN_OF_ROUTE]),
         Job.LOG: partial(start, [], log=True),
         Job.FILTER: partial(start, [TOKEN]),
         Job.HEADERS: partial(start, [HEADERS]),
@@ -96,6 +98,12 @@ def another(component: bytes, mark: str) -> bytes:
     return component + bytes([0, len(content)]) + content
 
 
+def route(path: str, plugins: str) -> str:
+    """For all paths that begin so."""
+    match = f'match = {{ path = "{path}*" }}\n' if path else ""
+    return f'\n[[route]]\nupstream = "origin"\n{match}{plugins.replace("PATH", path)}'
+
+
 def command(
     program: str,
     files: dict[str, Path],
@@ -115,8 +123,7 @@ def command(
         shutil.copy(files[name], folder / f"{name}.wasm")
     pair = f'cert = "{site.shared}/cert.pem", key = "{site.shared}/key.pem"'
     secure = f"\n[listener.tls]\ncertificates = [{{ {pair} }}]\n" if tls else ""
-    matches = [f'match = {{ path = "{path}*" }}' for path in site.route_paths()] or [""]
-    routes = "".join(f'\n[[route]]\nupstream = "origin"\n{match}{plugins}' for match in matches)
+    routes = "".join(route(path, plugins) for path in site.route_paths()) or route("", plugins)
     config = site.write(
         "tidegate.toml",
         f"""
@@ -144,7 +151,7 @@ cache = "{site.cache}"
 {sections}
 [upstream.origin]
 peers = ["127.0.0.1:{site.upstream_port}"]
-keepalive = 256
+keepalive = {site.kept}
 {bound}
 [[listener]]
 name = "bench"

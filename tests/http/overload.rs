@@ -1,5 +1,6 @@
 //! Upstreams that get more requests than they may have.
 
+use crate::harness::websocket::{Tunnel, echoing};
 use crate::harness::{Client, Origin, Proxy, Wire, until, upstream};
 
 const WAITING: &str = r#"tidegate_upstream_waiting{upstream="app"}"#;
@@ -115,6 +116,28 @@ async fn who_leaves_makes_room() {
     // The origin may still be at work for the first.
     gate.add_permits(2);
     assert_eq!(third.await.unwrap(), 200);
+}
+
+/// It may be open for days, and costs the upstream something all the time.
+#[tokio::test]
+async fn a_websocket_keeps_its_place_as_long_as_it_is_open() {
+    let origin = echoing().await;
+    let keys = "requests = 1\nqueue = 1\ntimeout = { queue = \"1h\" }";
+    let proxy = Proxy::start(&limited(&origin, keys)).await;
+    let mut first = Tunnel::open(proxy.address()).await;
+    first.echoes("one").await;
+    let address = proxy.address().to_owned();
+    let second = tokio::spawn(async move { Tunnel::open(&address).await });
+    proxy.metric_becomes(WAITING, 1.0).await;
+    assert_eq!(Tunnel::open(proxy.address()).await.status(), "503");
+    // Those who wait and those who are refused take nothing from it.
+    first.echoes("two").await;
+    assert_eq!(origin.accepted(), 1);
+    drop(first);
+    let mut second = second.await.unwrap();
+    assert_eq!(second.status(), "101");
+    second.echoes("three").await;
+    proxy.metric_becomes(WAITING, 0.0).await;
 }
 
 /// A reload does not let as many through again.

@@ -19,6 +19,20 @@ const START: Duration = Duration::from_secs(180);
 /// Timers and the kernel's cuts of what is read move the figure by a fifth of this.
 const TOLERANCE: f64 = 0.03;
 
+/// With few instances: valgrind has less address space to give than a process has by itself.
+const SETTINGS: &str = r#"
+[server]
+threads = 1
+[log]
+format = "json"
+access = false
+[plugins]
+instances = 12
+cache = "off"
+deadline = "1s"
+allow = ["attributes", "log", "metrics", "clock", "limiter"]
+"#;
+
 /// In the order of the chain; what `bench/` measures as well.
 const PLUGINS: [(&str, &str); 5] = [
     (
@@ -49,12 +63,35 @@ async fn with_five_plugins() {
     stays_within_its_budget("five", 5).await;
 }
 
+/// The thousands of others that a route may stand behind cost its requests nothing.
+#[tokio::test]
+async fn with_ten_routes_and_ten_thousand() {
+    let mut counts = Vec::new();
+    for routes in [10, 10_000] {
+        let origin = Origin::echo().await;
+        let config = configuration_of_routes(&origin, routes);
+        let Some(each) = instructions(folder_of(&[]), &config, &format!("/r{routes}/x")).await
+        else {
+            return;
+        };
+        counts.push(each as f64);
+    }
+    let off = counts[1] / counts[0] - 1.0;
+    assert!(off.abs() < TOLERANCE, "{counts:?}: {:+.1} %", off * 100.0);
+}
+
 async fn stays_within_its_budget(name: &str, plugins: usize) {
-    let (Some(valgrind), Some(control)) = (tool("valgrind"), tool("callgrind_control")) else {
-        return;
-    };
     let origin = Origin::echo().await;
-    let folder = folder_of(&PLUGINS[..plugins]);
+    let plugins = &PLUGINS[..plugins];
+    let config = configuration(&origin, plugins);
+    if let Some(each) = instructions(folder_of(plugins), &config, "/").await {
+        compare(name, each);
+    }
+}
+
+/// Of each request for this path.
+async fn instructions(folder: TempDir, config: &str, path: &str) -> Option<u64> {
+    let (valgrind, control) = (tool("valgrind")?, tool("callgrind_control")?);
     let counts = folder.path().join("counts");
     let mut command = Command::new(valgrind);
     command
@@ -62,11 +99,10 @@ async fn stays_within_its_budget(name: &str, plugins: usize) {
         .arg(joined("--callgrind-out-file=", &counts))
         .arg(joined("--log-file=", &folder.path().join("valgrind.log")))
         .arg(binary());
-    let config = configuration(&origin, &PLUGINS[..plugins]);
-    let mut proxy = Proxy::start_within(START, command, folder, &config).await;
+    let mut proxy = Proxy::start_within(START, command, folder, config).await;
     let mut client = proxy.client().await;
     for _ in 0..WARM {
-        assert_eq!(client.get("/").await.status, 200);
+        assert_eq!(client.get(path).await.status, 200);
     }
     let counting = |state| {
         let mut command = Command::new(&control);
@@ -77,14 +113,13 @@ async fn stays_within_its_budget(name: &str, plugins: usize) {
     };
     counting("on");
     for _ in 0..COUNTED {
-        assert_eq!(client.get("/").await.status, 200);
+        assert_eq!(client.get(path).await.status, 200);
     }
     counting("off");
     drop(client);
     proxy.signal("-TERM");
     assert!(proxy.wait().await.success());
-    let each = total(&std::fs::read_to_string(counts).unwrap()) / COUNTED;
-    compare(name, each);
+    Some(total(&std::fs::read_to_string(counts).unwrap()) / COUNTED)
 }
 
 fn compare(name: &str, each: u64) {
@@ -108,18 +143,20 @@ fn folder_of(plugins: &[(&str, &str)]) -> TempDir {
     folder(&files)
 }
 
-/// With few instances: valgrind has less address space to give than a process has by itself.
 fn configuration(origin: &Origin, plugins: &[(&str, &str)]) -> String {
     let plugins: String = plugins
         .iter()
         .map(|(name, config)| format!("[[route.plugins]]\nuse = \"{name}\"\n{config}\n"))
         .collect();
-    format!(
-        "[server]\nthreads = 1\n[log]\nformat = \"json\"\naccess = false\n\
-         [plugins]\ninstances = 12\ncache = \"off\"\ndeadline = \"1s\"\n\
-         allow = [\"attributes\", \"log\", \"metrics\", \"clock\", \"limiter\"]\n{}\n{plugins}",
-        route_to(origin)
-    )
+    format!("{SETTINGS}{}\n{plugins}", route_to(origin))
+}
+
+/// So many routes: the last of them is `/rCOUNT/`.
+fn configuration_of_routes(origin: &Origin, count: usize) -> String {
+    let route = |n| format!("[[route]]\nupstream = \"app\"\nmatch = {{ path = \"/r{n}/*\" }}\n");
+    let routes: String = (1..=count).map(route).collect();
+    let upstream = format!("[upstream.app]\npeers = [{:?}]\n", origin.address());
+    format!("{SETTINGS}{upstream}{routes}")
 }
 
 fn joined(option: &str, path: &Path) -> String {

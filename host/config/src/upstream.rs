@@ -174,7 +174,7 @@ fn keepalive() -> u32 {
     128
 }
 
-fn retry_after() -> Duration {
+pub(crate) fn retry_after() -> Duration {
     Duration::from_secs(1)
 }
 

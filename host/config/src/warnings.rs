@@ -3,7 +3,8 @@
 use ipnet::IpNet;
 
 use crate::acme::Challenge;
-use crate::{Config, Error, Listener};
+use crate::upstream::retry_after;
+use crate::{Config, Error, Listener, Timeouts, Upstream};
 
 impl Config {
     /// What a careful reader would ask about, in the order of the file. `tidegate check` shows it, and every
@@ -11,6 +12,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<Error> {
         let mut found = Vec::new();
         self.unverified_upstreams(&mut found);
+        self.queues_without_a_limit(&mut found);
         self.idle_authorities(&mut found);
         self.trust_in_everybody(&mut found);
         found.sort_by_key(|warning| (warning.line, warning.column));
@@ -27,6 +29,23 @@ impl Config {
                 );
                 found.push(self.error(tls.span, what));
             }
+        }
+    }
+
+    /// Requests that nothing holds back do not wait.
+    fn queues_without_a_limit(&self, found: &mut Vec<Error>) {
+        for (name, upstream) in &self.upstreams {
+            let idle = keys_without_effect(upstream);
+            if idle.is_empty() {
+                continue;
+            }
+            let span = upstream.peers.first().map(|peer| peer.span);
+            let what = format!(
+                "upstream `{name}`: of no effect without `requests`: {}",
+                idle.join(", ")
+            );
+            let help = "add the most requests that it may get at once, such as `requests = 200`";
+            found.push(self.error(span.unwrap_or_default(), what).with_help(help));
         }
     }
 
@@ -76,6 +95,24 @@ impl Config {
             "name the networks of your load balancers alone, unless nobody else can reach this listener",
         )
     }
+}
+
+/// Keys for requests above a limit of an upstream that has none. One that is written as it is by default is
+/// not among them.
+fn keys_without_effect(upstream: &Upstream) -> Vec<&'static str> {
+    if upstream.requests != 0 {
+        return Vec::new();
+    }
+    let keys = [
+        ("`queue`", upstream.queue != 0),
+        (
+            "`timeout.queue`",
+            upstream.timeout.queue != Timeouts::default().queue,
+        ),
+        ("`retry_after`", upstream.retry_after != retry_after()),
+    ];
+    let written = keys.into_iter().filter(|(_, written)| *written);
+    written.map(|(key, _)| key).collect()
 }
 
 fn is_everybody(networks: &[IpNet]) -> bool {

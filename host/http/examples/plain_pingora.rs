@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 use pingora::prelude::*;
+use pingora::server::configuration::ServerConf;
 use std::time::Duration;
 
 struct Forward(HttpPeer);
@@ -27,7 +28,12 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let upstream: std::net::SocketAddr = arguments.next().ok_or(usage)?.parse()?;
     let mut peer = HttpPeer::new(upstream, false, String::new());
     peer.options.idle_timeout = Some(Duration::from_secs(60));
-    let mut server = Server::new(None)?;
+    // More than any scenario has clients: with fewer, some requests would each open one.
+    let configuration = ServerConf {
+        upstream_keepalive_pool_size: 8192,
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(None, configuration);
     server.bootstrap();
     let mut service = http_proxy_service(&server.configuration, Forward(peer));
     service.add_tcp(&listen);

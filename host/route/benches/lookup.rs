@@ -1,15 +1,19 @@
-//! What a lookup costs as the table grows: `cargo bench -p tidegate-route`. Prints the time of one
+//! What a lookup costs as the table grows (`make microbench`). Prints the time of one
 //! lookup, of a route in the middle of the table; it should not depend on the number of routes.
 
 #![allow(clippy::print_stdout, reason = "what a bench is for")]
 
+#[path = "../../../bench/micro.rs"]
+mod micro;
+
 use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 use http::{HeaderMap, Method};
 use tidegate_route::{
     HostPattern, ListenerIndex, Matcher, PathPattern, Request, Table, normalize_path,
 };
+
+use micro::measure;
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 
@@ -71,27 +75,6 @@ fn main() {
             normalize_path(black_box(path))
         });
     }
-}
-
-/// Print the time of one call: the best of many samples, which is what the machine's other work
-/// disturbs least.
-fn measure<T>(name: &str, mut call: impl FnMut() -> T) {
-    const CALLS: u32 = 10_000;
-    let sample = |call: &mut dyn FnMut()| {
-        let start = Instant::now();
-        (0..CALLS).for_each(|_| call());
-        start.elapsed()
-    };
-    let mut once = || {
-        black_box(call());
-    };
-    let end = Instant::now() + Duration::from_millis(200);
-    let mut best = Duration::MAX;
-    while Instant::now() < end {
-        best = best.min(sample(&mut once));
-    }
-    let nanoseconds = best.as_secs_f64() * 1e9 / f64::from(CALLS);
-    println!("{name:<40} {nanoseconds:>7.1} ns");
 }
 
 fn matcher((host, path): (String, String)) -> Matcher {
