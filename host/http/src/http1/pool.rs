@@ -4,7 +4,7 @@ use super::connection::Connection;
 use crate::connect::ProxiedFor;
 use crate::peer::PeerAddress;
 use rustls_pki_types::ServerName;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -50,8 +50,9 @@ impl Pools {
 #[derive(Debug)]
 pub(crate) struct Pool {
     /// Each thread has its own, for as long as that has what it needs.
-    shelves: Box<[Mutex<Vec<Idle>>]>,
-    /// The most on one shelf.
+    shelves: Box<[Mutex<VecDeque<Idle>>]>,
+    /// On all shelves.
+    count: AtomicUsize,
     most: usize,
     timeout: Duration,
     sweeping: AtomicBool,
@@ -69,10 +70,11 @@ impl Pool {
     /// At most so many, for so long each.
     fn new(most: usize, timeout: Duration) -> Arc<Pool> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let shelves = threads.min(SHELVES_MAX).min(most).max(1);
+        let shelves = threads.min(SHELVES_MAX);
         Arc::new(Pool {
             shelves: (0..shelves).map(|_| Mutex::default()).collect(),
-            most: most / shelves,
+            count: AtomicUsize::new(0),
+            most,
             timeout,
             sweeping: AtomicBool::new(false),
         })
@@ -93,14 +95,15 @@ impl Pool {
 
     fn take_from(
         &self,
-        shelf: &mut Vec<Idle>,
+        shelf: &mut VecDeque<Idle>,
         client: Option<&ProxiedFor>,
     ) -> Option<Box<Connection>> {
         loop {
             let at = shelf
                 .iter()
                 .rposition(|idle| idle.client.as_ref() == client)?;
-            let mut idle = shelf.remove(at);
+            let mut idle = shelf.remove(at)?;
+            self.count.fetch_sub(1, Ordering::Relaxed);
             if idle.since.elapsed() < self.timeout && idle.connection.is_quiet() {
                 return Some(idle.connection);
             }
@@ -114,15 +117,25 @@ impl Pool {
             client,
             connection,
         };
-        let Some(shelf) = self.shelves.get(self.own()).filter(|_| self.most > 0) else {
+        let Some(shelf) = self.shelves.get(self.own()) else {
             return;
         };
+        let is_full = self.count.fetch_add(1, Ordering::Relaxed) >= self.most;
         let mut shelf = lock(shelf);
-        // Closed after the lock is gone.
-        let oldest = (shelf.len() >= self.most).then(|| shelf.remove(0));
-        shelf.push(idle);
+        // In place of the oldest of the same thread, or not at all. Closed after the lock is gone.
+        let oldest = is_full.then(|| shelf.pop_front()).flatten();
+        let left = match is_full && oldest.is_none() {
+            true => Some(idle),
+            false => {
+                shelf.push_back(idle);
+                None
+            }
+        };
         drop(shelf);
-        drop(oldest);
+        if is_full {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            drop((oldest, left));
+        }
         if !self.sweeping.load(Ordering::Relaxed) && !self.sweeping.swap(true, Ordering::AcqRel) {
             tokio::spawn(sweep(Arc::downgrade(self)));
         }
@@ -145,11 +158,13 @@ impl Pool {
             let mut shelf = lock(shelf);
             for mut idle in std::mem::take(&mut *shelf) {
                 match idle.since.elapsed() < self.timeout && idle.connection.is_quiet() {
-                    true => shelf.push(idle),
+                    true => shelf.push_back(idle),
                     false => closed.push(idle),
                 }
             }
             is_used |= !shelf.is_empty();
+            drop(shelf);
+            self.count.fetch_sub(closed.len(), Ordering::Relaxed);
         }
         is_used
     }
@@ -173,6 +188,6 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
-fn lock(shelf: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
+fn lock(shelf: &Mutex<VecDeque<Idle>>) -> MutexGuard<'_, VecDeque<Idle>> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
