@@ -1,10 +1,11 @@
 //! An ordered list of plugins, and how it runs: forward on the way in, in reverse on the way out.
 
 use crate::{
-    Action, Call, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Plugin, Reply, Skips,
+    Action, Call, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Plugin, Reply,
+    RequestHead, Skips,
 };
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, Method, StatusCode, Uri};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,6 +33,9 @@ pub enum ChainError {
 /// How an exchange came through the chain, one bit for each plugin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
+    /// The first that is interested in the request as it came, once [`Chain::begin`] has asked: those before it are
+    /// counted.
+    first: Option<usize>,
     /// Interested in the request: their turn came.
     seen: u64,
     /// Let the request pass, and are still part of the exchange.
@@ -166,13 +170,31 @@ impl Chain {
         self.exporting.get(phase as usize).copied().unwrap_or(0)
     }
 
-    /// Run [`Phase::RequestHead`].
+    /// The beginning of an exchange's way; `None` where no plugin is interested in the request.
+    ///
+    /// A plugin is asked at its turn, for those before it may have edited the head. But where nobody is interested
+    /// in what came nobody edits it, and there is no exchange to be made.
+    pub fn begin(&self, method: &Method, uri: &Uri, fields: &HeaderMap) -> Option<Progress> {
+        for (first, plugin) in self.plugins.iter().enumerate() {
+            if plugin.interest().matches(method, uri, fields) {
+                return Some(Progress {
+                    first: Some(first),
+                    ..Progress::default()
+                });
+            }
+            plugin.meters().skipped();
+        }
+        None
+    }
+
+    /// Run [`Phase::RequestHead`], with the `progress` of [`Chain::begin`].
     ///
     /// `progress` then holds the plugins whose turn came and that let the request pass; on a verdict
     /// other than [`Verdict::Proceed`] these see the reply in [`Chain::response`].
     pub async fn request(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
-        for (place, plugin) in self.plugins.iter().enumerate() {
-            if !plugin.interest().matches(&*exchange.request) {
+        let first = progress.first;
+        for (place, plugin) in self.plugins.iter().enumerate().skip(first.unwrap_or(0)) {
+            if first != Some(place) && !is_interested(&**plugin, &*exchange.request) {
                 plugin.meters().skipped();
                 continue;
             }
@@ -454,6 +476,11 @@ impl Chain {
             note(&**plugin, phase, failure.kind.name(), message, exchange);
         }
     }
+}
+
+fn is_interested(plugin: &dyn Plugin, request: &dyn RequestHead) -> bool {
+    let interest = plugin.interest();
+    interest.matches(request.method(), request.uri(), request.fields())
 }
 
 /// The places of the bits that are set, in order.

@@ -98,7 +98,9 @@ fn exchange_through(chain: &Chain) -> (String, u16, Box<Exchange>) {
         request: Box::new(request),
         ..Exchange::default()
     });
-    let mut progress = Progress::default();
+    let head = &exchange.request;
+    let begun = chain.begin(head.method(), head.uri(), head.fields());
+    let mut progress = begun.unwrap_or_default();
     let first = block_on(chain.request(&mut progress, &mut exchange));
     let mut status = 200;
     let mut next = Some(first);
@@ -175,6 +177,45 @@ fn a_plugin_without_interest_is_not_called_at_all() {
     other.interest.paths = vec![PathInterest::parse("/y").unwrap()];
     let (trace, _, _) = exchange_through(&chain(vec![passes("a"), other]));
     assert_eq!(trace, "a<a>");
+}
+
+#[test]
+fn nobody_is_asked_twice_and_each_skip_counts_once() {
+    let of = |name: &str, path: &str| {
+        let mut plugin = passes(name);
+        plugin.interest.paths = vec![PathInterest::parse(path).unwrap()];
+        plugin
+    };
+    let skips = |chain: &Chain| {
+        let plugins = chain.plugins().iter();
+        plugins.map(|p| p.meters().skips()).collect::<Vec<_>>()
+    };
+    let begin = |chain: &Chain, path: &str| {
+        let head = http::Request::get(path).body(()).unwrap();
+        chain.begin(head.method(), head.uri(), head.headers())
+    };
+    let all = chain(vec![of("a", "/y"), of("b", "/z*"), of("c", "/x")]);
+    assert!(begin(&all, "/").is_none());
+    assert_eq!(skips(&all), [1, 1, 1]);
+    let (trace, ..) = exchange_through(&all);
+    assert_eq!(trace, "c<c>");
+    assert_eq!(skips(&all), [2, 2, 1]);
+    assert!(begin(&Chain::default(), "/").is_none());
+}
+
+#[test]
+fn what_an_earlier_plugin_did_to_the_head_decides_who_is_interested() {
+    let first = plugin("a", |phase, exchange| {
+        if phase == Phase::RequestHead {
+            exchange.set_path("/y").unwrap();
+        }
+        Ok(Action::Proceed)
+    });
+    let [mut before, mut after] = [passes("b"), passes("c")];
+    before.interest.paths = vec![PathInterest::parse("/x").unwrap()];
+    after.interest.paths = vec![PathInterest::parse("/y").unwrap()];
+    let (trace, ..) = exchange_through(&chain(vec![first, before, after]));
+    assert_eq!(trace, "a<c<c>a>");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use tidegate_chain::{Body, Event, Exchange, Progress, Reply, Verdict};
 /// The plugins of a request.
 pub(crate) type Shared = Arc<Mutex<Plugins>>;
 
-/// What a request with plugins carries.
+/// What a request that a plugin is interested in carries.
 pub(crate) struct Plugins {
     pub(crate) route: Arc<Route>,
     pub(crate) exchange: Box<Exchange>,
@@ -49,11 +49,11 @@ pub(crate) struct Plugins {
 }
 
 impl Plugins {
-    pub(crate) fn new(route: Arc<Route>, exchange: Exchange) -> Plugins {
+    pub(crate) fn new(route: Arc<Route>, exchange: Exchange, progress: Progress) -> Plugins {
         Plugins {
             route,
             exchange: Box::new(exchange),
-            progress: Progress::default(),
+            progress,
             request_body: None,
             response_body: None,
             primed: false,

@@ -106,11 +106,11 @@ async fn run_plugins(
     session: &mut ServerSession,
     context: &mut Context,
 ) -> pingora::Result<Option<Reply>> {
-    let Some(route) = context
-        .route
-        .clone()
-        .filter(|route| !route.chain.is_empty())
-    else {
+    let Some(route) = context.route.clone() else {
+        return Ok(None);
+    };
+    let head = session.req_header();
+    let Some(progress) = route.chain.begin(&head.method, &head.uri, &head.headers) else {
         return Ok(None);
     };
     let limits = context.limits().head;
@@ -119,7 +119,7 @@ async fn run_plugins(
     if let Target::Upstream(upstream) = &route.target {
         exchange.upstreams.route = Some(upstream.name.clone());
     }
-    let shared = Arc::new(Mutex::new(Plugins::new(route.clone(), exchange)));
+    let shared = Arc::new(Mutex::new(Plugins::new(route.clone(), exchange, progress)));
     context.plugins = Some(shared.clone());
     let mut plugins = shared.lock().await;
     plugins.lend(session.req_header_mut());
