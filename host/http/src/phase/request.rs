@@ -12,6 +12,7 @@ use http::{StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use tidegate_chain::{Exchange, Reply};
 
@@ -127,12 +128,15 @@ async fn run_plugins(
         let Plugins {
             progress, exchange, ..
         } = &mut *plugins;
-        let work = route.chain.request(progress, exchange);
+        let work = pin!(route.chain.request(progress, exchange));
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(session.req_header_mut());
     if let Some(reply) = plugins.settle(verdict?) {
         return Ok(Some(reply));
+    }
+    if !route.chain.wants_more(&plugins.progress) {
+        return Ok(None);
     }
     drop(plugins);
     request_body::hold(session, context, &shared).await
