@@ -1,8 +1,8 @@
 //! Attributes that plugins set, where operators see them: the access log, the metrics, the balancer.
 
-use crate::harness::{get, with_header};
+use crate::harness::{Origin, get, with_header};
 
-use super::support::{bundled, echo_route, start_with};
+use super::support::{bundled, echo_route, peer, route_through, start, start_with};
 
 const KEYS: &str = r#"[{ use = "api-key", config = { keys = [
     { id = "alice", hash = "sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90", attributes = { plan = "gold" } },
@@ -38,4 +38,34 @@ metrics_attributes = [\"api-key.plan\"]
     );
     let series = r#"tidegate_attribute_requests_total{attribute="api-key.plan",value="gold"}"#;
     proxy.metric_becomes(series, 2.0).await;
+}
+
+#[tokio::test]
+async fn those_of_the_proxy_are_there_whether_a_plugin_is_interested_or_not() {
+    let origin = Origin::echo().await;
+    let plugins = r#"[{ use = "interest", config = { paths = ["/in/*"] } }]"#;
+    let config = format!(
+        "
+[log]
+format = \"json\"
+access_attributes = [\"route\", \"upstream\"]
+
+[admin]
+address = \"127.0.0.1:0\"
+metrics_attributes = [\"route\", \"upstream\"]
+{}",
+        route_through(plugins, &peer(&origin))
+    );
+    let proxy = start(&["interest"], &config).await;
+    for path in ["/in/side", "/out"] {
+        assert_eq!(proxy.get(path).await.status, 200);
+        let line = proxy.access_line(path).await;
+        let expected = serde_json::json!({ "route": "all", "upstream": "app" });
+        assert_eq!(line.json()["attributes"], expected, "{path}");
+    }
+    for (name, value) in [("route", "all"), ("upstream", "app")] {
+        let series =
+            format!("tidegate_attribute_requests_total{{attribute=\"{name}\",value=\"{value}\"}}");
+        proxy.metric_becomes(&series, 2.0).await;
+    }
 }

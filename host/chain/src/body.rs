@@ -5,7 +5,10 @@
 //! peeks holds it back until it has seen what it asked for, and as long as any does, the head
 //! [waits](Body::waits).
 
-use crate::{Action, BodyMode, Chain, Exchange, Failure, FailureKind, Phase, Progress, Verdict};
+use crate::chain::{places, places_from_last};
+use crate::{
+    Action, BodyMode, Chain, Exchange, Failure, FailureKind, Interest, Phase, Progress, Verdict,
+};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,41 +84,28 @@ impl Body {
 impl Chain {
     /// The way of the request's body, for the plugins that let the head pass and want to see it.
     pub fn request_body(&self, progress: &Progress, budget: &Arc<Budget>) -> Option<Body> {
-        let places = 0..self.plugins().len();
-        let places = places.filter(|place| progress.wants_request_body(*place));
-        let mode = |place: usize| self.plugins().get(place).map(|p| p.interest().request_body);
-        self.body(Phase::RequestBody, places, mode, budget)
+        let those = places(self.request_body_plugins(progress));
+        let mode = |interest: &Interest| interest.request_body;
+        self.body(Phase::RequestBody, those, mode, budget)
     }
 
     /// The way of the response's body, for the plugins that this response passes. After
     /// [`Chain::response`].
     pub fn response_body(&self, progress: &Progress, budget: &Arc<Budget>) -> Option<Body> {
-        let places = (0..self.plugins().len()).rev();
-        let wants = |place: &usize| {
-            progress.wants_response_body(*place) && !progress.is_amid_response(*place)
-        };
-        let places = places.filter(wants);
-        let mode = |place: usize| {
-            self.plugins()
-                .get(place)
-                .map(|p| p.interest().response_body)
-        };
-        self.body(Phase::ResponseBody, places, mode, budget)
+        let those = places_from_last(self.response_body_plugins(progress));
+        let mode = |interest: &Interest| interest.response_body;
+        self.body(Phase::ResponseBody, those, mode, budget)
     }
 
     fn body(
         &self,
         phase: Phase,
         places: impl Iterator<Item = usize>,
-        mode: impl Fn(usize) -> Option<BodyMode>,
+        mode: impl Fn(&Interest) -> BodyMode,
         budget: &Arc<Budget>,
     ) -> Option<Body> {
-        let exports = |place: &usize| {
-            let plugin = self.plugins().get(*place);
-            plugin.is_some_and(|plugin| plugin.phases().contains(phase))
-        };
         let station = |place: usize| {
-            let state = match mode(place)? {
+            let state = match mode(self.plugins().get(place)?.interest()) {
                 BodyMode::None => return None,
                 BodyMode::Streaming => State::Streaming,
                 BodyMode::Buffer(limit) => State::Buffering(BytesMut::new(), limit),
@@ -123,7 +113,7 @@ impl Chain {
             };
             Some(Station { place, state })
         };
-        let stations: Vec<Station> = places.filter(exports).filter_map(station).collect();
+        let stations: Vec<Station> = places.filter_map(station).collect();
         (!stations.is_empty()).then(|| Body {
             phase,
             stations,

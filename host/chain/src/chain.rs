@@ -1,10 +1,11 @@
 //! An ordered list of plugins, and how it runs: forward on the way in, in reverse on the way out.
 
 use crate::{
-    Action, Call, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Plugin, Reply, Skips,
+    Action, BodyMode, Call, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Plugin, Reply,
+    RequestHead, Skips,
 };
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, Method, StatusCode, Uri};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ pub const PLUGINS_MAX: usize = 64;
 #[derive(Default)]
 pub struct Chain {
     plugins: Box<[Arc<dyn Plugin>]>,
-    /// Those that export a phase, by phase; one bit each.
+    /// Those that export a phase, by phase; one bit each. Of a body's, those that asked to see it.
     exporting: [u64; Phase::ALL.len()],
     /// Those that can wait.
     waiting: u64,
@@ -32,6 +33,9 @@ pub enum ChainError {
 /// How an exchange came through the chain, one bit for each plugin.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
+    /// The first that is interested in the request as it came, once [`Chain::begin`] has asked: those before it are
+    /// counted.
+    first: Option<usize>,
     /// Interested in the request: their turn came.
     seen: u64,
     /// Let the request pass, and are still part of the exchange.
@@ -53,11 +57,6 @@ impl Progress {
 
     pub(crate) fn wants_response_body(&self, place: usize) -> bool {
         self.response & !self.skip_response & 1 << place != 0
-    }
-
-    /// Whether the plugin is in the middle of a response's body: another one would be taken for its rest.
-    pub(crate) fn is_amid_response(&self, place: usize) -> bool {
-        self.amid & 1 << place != 0
     }
 
     /// The plugin lets the request pass.
@@ -135,7 +134,7 @@ impl Chain {
             bits.fold(0, |all, (place, p)| all | u64::from(is(p)) << place)
         };
         Ok(Chain {
-            exporting: Phase::ALL.map(|phase| those(&|plugin| plugin.phases().contains(phase))),
+            exporting: Phase::ALL.map(|phase| those(&|plugin| is_called(&**plugin, phase))),
             waiting: those(&|plugin| plugin.waits()),
             plugins: plugins.into(),
         })
@@ -161,18 +160,36 @@ impl Chain {
         self.exporting(phase) != 0
     }
 
-    /// The plugins that export a phase.
+    /// The plugins that export a phase; of a body's, those that asked to see it.
     fn exporting(&self, phase: Phase) -> u64 {
         self.exporting.get(phase as usize).copied().unwrap_or(0)
     }
 
-    /// Run [`Phase::RequestHead`].
+    /// The beginning of an exchange's way; `None` where no plugin is interested in the request.
+    ///
+    /// A plugin is asked at its turn, for those before it may have edited the head. But where nobody is interested
+    /// in what came nobody edits it, and there is no exchange to be made.
+    pub fn begin(&self, method: &Method, uri: &Uri, fields: &HeaderMap) -> Option<Progress> {
+        for (first, plugin) in self.plugins.iter().enumerate() {
+            if plugin.interest().matches(method, uri, fields) {
+                return Some(Progress {
+                    first: Some(first),
+                    ..Progress::default()
+                });
+            }
+            plugin.meters().skipped();
+        }
+        None
+    }
+
+    /// Run [`Phase::RequestHead`], with the `progress` of [`Chain::begin`].
     ///
     /// `progress` then holds the plugins whose turn came and that let the request pass; on a verdict
     /// other than [`Verdict::Proceed`] these see the reply in [`Chain::response`].
     pub async fn request(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
-        for (place, plugin) in self.plugins.iter().enumerate() {
-            if !plugin.interest().matches(&*exchange.request) {
+        let first = progress.first;
+        for (place, plugin) in self.plugins.iter().enumerate().skip(first.unwrap_or(0)) {
+            if first != Some(place) && !is_interested(&**plugin, &*exchange.request) {
                 plugin.meters().skipped();
                 continue;
             }
@@ -228,10 +245,7 @@ impl Chain {
     /// Run [`Phase::ResponseTrailers`] for the plugins that the response passes, last first.
     pub async fn trailers(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
         let phase = Phase::ResponseTrailers;
-        let mut rest = progress.response & self.exporting(phase);
-        while let Some(place) = rest.checked_ilog2() {
-            rest &= !(1 << place);
-            let place = place as usize;
+        for place in places_from_last(progress.response & self.exporting(phase)) {
             if let Decision::Verdict(verdict) = self.decide(place, phase, progress, exchange).await
             {
                 return verdict;
@@ -287,6 +301,24 @@ impl Chain {
     pub fn logs(&self, progress: &Progress) -> Option<bool> {
         let those = progress.seen & self.exporting(Phase::Log);
         (those != 0).then_some(those & self.waiting != 0)
+    }
+
+    /// The plugins that see the request's body.
+    pub(crate) fn request_body_plugins(&self, progress: &Progress) -> u64 {
+        progress.passed & !progress.skip_request & self.exporting(Phase::RequestBody)
+    }
+
+    /// The plugins that see the body of a response that begins now: not those in the middle of another one, which
+    /// they would take this one for the rest of.
+    pub(crate) fn response_body_plugins(&self, progress: &Progress) -> u64 {
+        let wants = progress.response & !progress.skip_response & !progress.amid;
+        wants & self.exporting(Phase::ResponseBody)
+    }
+
+    /// Whether a plugin that the request passed wants to see more than heads: a body, or trailers.
+    pub fn wants_more(&self, progress: &Progress) -> bool {
+        self.request_body_plugins(progress) | self.response_body_plugins(progress) != 0
+            || self.wants_trailers(progress)
     }
 
     /// Whether a plugin that the response passes wants its trailers.
@@ -456,11 +488,36 @@ impl Chain {
     }
 }
 
+/// Whether the plugin is ever called in the phase.
+fn is_called(plugin: &dyn Plugin, phase: Phase) -> bool {
+    let interest = plugin.interest();
+    let asked = match phase {
+        Phase::RequestBody => interest.request_body != BodyMode::None,
+        Phase::ResponseBody => interest.response_body != BodyMode::None,
+        _ => true,
+    };
+    asked && plugin.phases().contains(phase)
+}
+
+fn is_interested(plugin: &dyn Plugin, request: &dyn RequestHead) -> bool {
+    let interest = plugin.interest();
+    interest.matches(request.method(), request.uri(), request.fields())
+}
+
 /// The places of the bits that are set, in order.
-fn places(mut bits: u64) -> impl Iterator<Item = usize> {
+pub(crate) fn places(mut bits: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let place = bits.trailing_zeros();
         bits &= bits.checked_sub(1)?;
+        Some(place as usize)
+    })
+}
+
+/// The places of the bits that are set, last first.
+pub(crate) fn places_from_last(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let place = bits.checked_ilog2()?;
+        bits &= !(1 << place);
         Some(place as usize)
     })
 }

@@ -98,7 +98,9 @@ fn exchange_through(chain: &Chain) -> (String, u16, Box<Exchange>) {
         request: Box::new(request),
         ..Exchange::default()
     });
-    let mut progress = Progress::default();
+    let head = &exchange.request;
+    let begun = chain.begin(head.method(), head.uri(), head.fields());
+    let mut progress = begun.unwrap_or_default();
     let first = block_on(chain.request(&mut progress, &mut exchange));
     let mut status = 200;
     let mut next = Some(first);
@@ -132,6 +134,10 @@ fn reply(status: u16) -> impl Fn(Phase, &mut Exchange) -> Result<Action, Failure
         }
         Ok(Action::Proceed)
     }
+}
+
+fn edit(exchange: &mut Exchange, target: Target, edit: Edit<'_>) -> Result<(), Refusal> {
+    exchange.edit(target, edit.check()?)
 }
 
 fn failure(kind: FailureKind) -> Failure {
@@ -178,6 +184,45 @@ fn a_plugin_without_interest_is_not_called_at_all() {
 }
 
 #[test]
+fn nobody_is_asked_twice_and_each_skip_counts_once() {
+    let of = |name: &str, path: &str| {
+        let mut plugin = passes(name);
+        plugin.interest.paths = vec![PathInterest::parse(path).unwrap()];
+        plugin
+    };
+    let skips = |chain: &Chain| {
+        let plugins = chain.plugins().iter();
+        plugins.map(|p| p.meters().skips()).collect::<Vec<_>>()
+    };
+    let begin = |chain: &Chain, path: &str| {
+        let head = http::Request::get(path).body(()).unwrap();
+        chain.begin(head.method(), head.uri(), head.headers())
+    };
+    let all = chain(vec![of("a", "/y"), of("b", "/z*"), of("c", "/x")]);
+    assert!(begin(&all, "/").is_none());
+    assert_eq!(skips(&all), [1, 1, 1]);
+    let (trace, ..) = exchange_through(&all);
+    assert_eq!(trace, "c<c>");
+    assert_eq!(skips(&all), [2, 2, 1]);
+    assert!(begin(&Chain::default(), "/").is_none());
+}
+
+#[test]
+fn what_an_earlier_plugin_did_to_the_head_decides_who_is_interested() {
+    let first = plugin("a", |phase, exchange| {
+        if phase == Phase::RequestHead {
+            exchange.set_path("/y").unwrap();
+        }
+        Ok(Action::Proceed)
+    });
+    let [mut before, mut after] = [passes("b"), passes("c")];
+    before.interest.paths = vec![PathInterest::parse("/x").unwrap()];
+    after.interest.paths = vec![PathInterest::parse("/y").unwrap()];
+    let (trace, ..) = exchange_through(&chain(vec![first, before, after]));
+    assert_eq!(trace, "a<c<c>a>");
+}
+
+#[test]
 fn closed_answers_503_for_every_kind() {
     let kinds = FailureKind::ALL.into_iter();
     for kind in kinds.filter(|kind| *kind != FailureKind::OverLimit) {
@@ -193,9 +238,9 @@ fn closed_answers_503_for_every_kind() {
 fn open_goes_on_as_if_the_plugin_were_not_there() {
     let mut bad = plugin("b", |_, exchange| {
         let target = Target::Request;
-        exchange.edit(target, &Edit::Set("x-a", b"2")).unwrap();
-        exchange.edit(target, &Edit::Append("x-b", b"3")).unwrap();
-        exchange.edit(target, &Edit::Remove("x-c")).unwrap();
+        edit(exchange, target, Edit::Set("x-a", b"2")).unwrap();
+        edit(exchange, target, Edit::Append("x-b", b"3")).unwrap();
+        edit(exchange, target, Edit::Remove("x-c")).unwrap();
         exchange
             .set_attribute("left", Value::Boolean(true))
             .unwrap();
@@ -204,12 +249,8 @@ fn open_goes_on_as_if_the_plugin_were_not_there() {
     bad.policy.trap = OnFailure::Open;
     let first = plugin("a", |phase, exchange| {
         if phase == Phase::RequestHead {
-            exchange
-                .edit(Target::Request, &Edit::Set("x-a", b"1"))
-                .unwrap();
-            exchange
-                .edit(Target::Request, &Edit::Set("x-c", b"1"))
-                .unwrap();
+            edit(exchange, Target::Request, Edit::Set("x-a", b"1")).unwrap();
+            edit(exchange, Target::Request, Edit::Set("x-c", b"1")).unwrap();
         }
         Ok(Action::Proceed)
     });
@@ -235,15 +276,15 @@ fn edits_are_for_their_phase_and_within_limits() {
     let mut exchange = Exchange::default();
     let set = Edit::Set("x-a", b"1");
     assert_eq!(
-        exchange.edit(Target::Request, &set),
+        edit(&mut exchange, Target::Request, set.clone()),
         Err(Refusal::WrongPhase)
     );
     exchange.phase = Some(Phase::RequestHead);
     assert_eq!(
-        exchange.edit(Target::Response, &set),
+        edit(&mut exchange, Target::Response, set.clone()),
         Err(Refusal::WrongPhase)
     );
-    assert_eq!(exchange.edit(Target::Request, &set), Ok(()));
+    assert_eq!(edit(&mut exchange, Target::Request, set.clone()), Ok(()));
     let cases: [(&str, &[u8], Refusal); 5] = [
         ("x a", b"1", Refusal::InvalidName),
         ("", b"1", Refusal::InvalidName),
@@ -252,27 +293,25 @@ fn edits_are_for_their_phase_and_within_limits() {
         ("transfer-encoding", b"chunked", Refusal::Forbidden),
     ];
     for (name, value, refusal) in cases {
-        let edit = Edit::Set(name, value);
+        let bad = Edit::Set(name, value);
         assert_eq!(
-            exchange.edit(Target::Request, &edit),
+            edit(&mut exchange, Target::Request, bad),
             Err(refusal),
             "{name}"
         );
     }
     let long = vec![b'x'; exchange.limits.bytes];
-    let edit = Edit::Set("x-long", &long);
+    let long = Edit::Set("x-long", &long);
     assert_eq!(
-        exchange.edit(Target::Request, &edit),
+        edit(&mut exchange, Target::Request, long),
         Err(Refusal::LimitReached)
     );
-    let refused = (0..1000).map(|n| format!("x-{n}")).find(|name| {
-        exchange
-            .edit(Target::Request, &Edit::Append(name, b"1"))
-            .is_err()
-    });
+    let refused = (0..1000)
+        .map(|n| format!("x-{n}"))
+        .find(|name| edit(&mut exchange, Target::Request, Edit::Append(name, b"1")).is_err());
     assert_eq!(refused.as_deref(), Some("x-99"));
     assert_eq!(
-        exchange.edit(Target::Request, &Edit::Set("x-98", b"2")),
+        edit(&mut exchange, Target::Request, Edit::Set("x-98", b"2")),
         Ok(())
     );
 }

@@ -5,7 +5,7 @@ use crate::exchange::{Exchange, HeadLimits, Target};
 use crate::{Fields, Value};
 use http::header::HOST;
 use http::uri::{Authority, Uri};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
 
 /// Why an edit or a question was refused. Mirrors the contract's `error`.
@@ -31,7 +31,7 @@ pub enum Refusal {
     LimitReached,
 }
 
-/// One edit of a head's fields.
+/// One edit of a head's fields, as a plugin wants it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Edit<'a> {
     /// Set to one value.
@@ -40,6 +40,33 @@ pub enum Edit<'a> {
     Append(&'a str, &'a [u8]),
     /// Remove all values.
     Remove(&'a str),
+}
+
+/// An edit of a field that a plugin may edit, with values that are such.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CheckedEdit {
+    /// Set to one value.
+    Set(HeaderName, HeaderValue),
+    /// Add a value.
+    Append(HeaderName, HeaderValue),
+    /// Remove all values.
+    Remove(HeaderName),
+}
+
+impl Edit<'_> {
+    /// Check name and value, and own them.
+    ///
+    /// # Errors
+    /// The name or value is not one, or the field is one that the proxy keeps.
+    pub fn check(&self) -> Result<CheckedEdit, Refusal> {
+        Ok(match self {
+            Edit::Set(name, value) => CheckedEdit::Set(field_name(name)?, field_value(value)?),
+            Edit::Append(name, value) => {
+                CheckedEdit::Append(field_name(name)?, field_value(value)?)
+            }
+            Edit::Remove(name) => CheckedEdit::Remove(field_name(name)?),
+        })
+    }
 }
 
 /// What it takes to undo an edit.
@@ -54,54 +81,54 @@ pub(crate) enum Undo {
 
 /// Fields that frame the message or the connection. A plugin that could set them could split
 /// requests; the proxy sets them itself.
-const KEPT: [&str; 10] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "http2-settings",
-];
+fn is_kept(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "host"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
 
 impl Exchange {
-    /// Edit the fields of the request or response head.
+    /// Edit the fields of a head.
     ///
     /// # Errors
-    /// The edit changed nothing: the head cannot be edited in this phase, the name or value is not
-    /// one, the field is one that the proxy keeps, or the head would grow beyond its limits.
-    pub fn edit(&mut self, target: Target, edit: &Edit<'_>) -> Result<(), Refusal> {
-        let limits = self.limits;
-        let (name, value) = match edit {
-            Edit::Set(name, value) | Edit::Append(name, value) => (name, Some(*value)),
-            Edit::Remove(name) => (name, None),
-        };
+    /// The edit changed nothing: the head cannot be edited in this phase, or would grow beyond its limits.
+    pub fn edit(&mut self, target: Target, edit: CheckedEdit) -> Result<(), Refusal> {
         self.editable(target)?;
-        let name = field_name(name)?;
-        let value = value.map(field_value).transpose()?;
+        let limits = self.limits;
+        let (name, value) = match &edit {
+            CheckedEdit::Set(name, value) | CheckedEdit::Append(name, value) => (name, Some(value)),
+            CheckedEdit::Remove(name) => (name, None),
+        };
         let undo = self
             .undo
             .as_ref()
-            .is_some_and(|list| !knows(list, target, &name));
+            .is_some_and(|list| !knows(list, target, name));
         let head = self.fields_mut(target).ok_or(Refusal::WrongPhase)?;
-        if let Some(value) = &value {
-            within(&limits, &*head, &name, value, matches!(edit, Edit::Set(..)))?;
+        if let Some(value) = value {
+            let replaces = matches!(edit, CheckedEdit::Set(..));
+            within(&limits, head.fields(), name, value, replaces)?;
         }
-        let old = undo.then(|| head.fields().get_all(&name).iter().cloned().collect());
+        let old = undo.then(|| {
+            let old = head.fields().get_all(name).iter().cloned().collect();
+            Undo::Fields(target, name.clone(), old)
+        });
+        match edit {
+            CheckedEdit::Set(name, value) => head.set(name, value),
+            CheckedEdit::Append(name, value) => head.append(name, value),
+            CheckedEdit::Remove(name) => head.remove(&name),
+        }
         if let Some(old) = old {
-            let undo = Undo::Fields(target, name.clone(), old);
-            self.remember(undo);
-        }
-        let Some(head) = self.fields_mut(target) else {
-            return Err(Refusal::WrongPhase);
-        };
-        match (edit, value) {
-            (Edit::Set(..), Some(value)) => head.set(name, value),
-            (Edit::Append(..), Some(value)) => head.append(name, value),
-            _ => head.remove(&name),
+            self.remember(old);
         }
         Ok(())
     }
@@ -292,7 +319,7 @@ pub(crate) fn bodiless(status: StatusCode) -> bool {
 
 pub(crate) fn field_name(name: &str) -> Result<HeaderName, Refusal> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refusal::InvalidName)?;
-    if KEPT.contains(&name.as_str()) {
+    if is_kept(&name) {
         return Err(Refusal::Forbidden);
     }
     Ok(name)
@@ -305,13 +332,15 @@ pub(crate) fn field_value(value: &[u8]) -> Result<HeaderValue, Refusal> {
 /// Whether the head stays within its limits with this field.
 fn within(
     limits: &HeadLimits,
-    head: &dyn Fields,
+    fields: &HeaderMap,
     name: &HeaderName,
     value: &HeaderValue,
     replaces: bool,
 ) -> Result<(), Refusal> {
-    let fields = head.fields();
-    let count = fields.len() + usize::from(!(replaces && fields.contains_key(name)));
+    let count = fields.len() + 1;
+    if count > limits.count && !(replaces && fields.contains_key(name)) {
+        return Err(Refusal::LimitReached);
+    }
     let mut bytes = name.as_str().len() + value.len();
     // A head that is far from its limit in count cannot be near it in bytes unless a value is large.
     if bytes > limits.bytes / 64 || count > 32 {
@@ -320,7 +349,7 @@ fn within(
             .map(|(n, v)| n.as_str().len() + v.len())
             .sum::<usize>();
     }
-    if count > limits.count || bytes > limits.bytes {
+    if bytes > limits.bytes {
         return Err(Refusal::LimitReached);
     }
     Ok(())

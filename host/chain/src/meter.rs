@@ -148,6 +148,11 @@ impl VersionMeters {
         self.skips.inc();
     }
 
+    #[cfg(test)]
+    pub(crate) fn skips(&self) -> u64 {
+        self.skips.get()
+    }
+
     /// A call failed.
     pub fn failed(&self, phase: Phase, kind: FailureKind) {
         let meters = self.phases.get(phase as usize).and_then(Option::as_ref);

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::SystemTime;
-use tidegate_chain::{Exchange, Facts, Note, Outcome};
+use tidegate_chain::{Exchange, Facts, Note, Outcome, Value};
 
 /// Where and how lines are written.
 ///
@@ -36,7 +36,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) peer: Option<&'a str>,
     pub(crate) attempts: u32,
     pub(crate) outcome: &'a Outcome,
-    /// Of a route with plugins.
+    /// Where a plugin was interested in the request.
     pub(crate) exchange: Option<&'a Exchange>,
 }
 
@@ -145,12 +145,18 @@ impl Entry<'_> {
     /// Those of the attributes that are set.
     fn attributes<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = (&'a str, String)> {
         names.iter().filter_map(|name| {
-            let value = match self.exchange {
-                Some(exchange) => exchange.attribute(name)?,
-                None => Cow::Owned(self.facts.attribute(name)?),
-            };
+            let value = self.attribute(name)?;
             Some((name.as_str(), value.text().into_owned()))
         })
+    }
+
+    /// An attribute; what the proxy knows by itself is there without an exchange, too.
+    pub(crate) fn attribute(&self, name: &str) -> Option<Cow<'_, Value>> {
+        match (self.exchange, name) {
+            (Some(exchange), _) => exchange.attribute(name),
+            (None, "upstream") => Some(Cow::Owned(Value::Text(self.upstream?.to_owned()))),
+            (None, _) => Some(Cow::Owned(self.facts.attribute(name)?)),
+        }
     }
 
     /// Version, cipher suite and the name that the client asked for, of a connection with TLS.

@@ -1,10 +1,10 @@
-//! Requests counted by the values of attributes that plugins set, for the attributes that the operator
-//! chose.
+//! Requests counted by the values of attributes, for the attributes that the operator chose.
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
-use tidegate_chain::Exchange;
+use tidegate_chain::Value;
 
 /// Values of one attribute that are counted apart; others are counted together.
 const VALUES_MAX: usize = 1000;
@@ -47,9 +47,9 @@ impl AttributeMetrics {
     }
 
     /// An exchange ended.
-    pub(crate) fn done(&self, exchange: &Exchange) {
+    pub(crate) fn done<'a>(&self, attribute: impl Fn(&str) -> Option<Cow<'a, Value>>) {
         for counted in &self.attributes {
-            if let Some(value) = exchange.attribute(&counted.name) {
+            if let Some(value) = attribute(&counted.name) {
                 let text = value.text();
                 let cut = text.floor_char_boundary(VALUE_BYTES_MAX);
                 self.counter(counted, text.get(..cut).unwrap_or_default())
@@ -91,18 +91,18 @@ impl AttributeMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_chain::Value;
+    use tidegate_chain::Exchange;
 
     #[test]
     fn values_are_counted_apart_up_to_a_bound() {
         let registry = Registry::new();
         let metrics = AttributeMetrics::register(&["tenant".to_owned()], &registry).unwrap();
         let mut exchange = Exchange::default();
-        metrics.done(&exchange);
+        metrics.done(|name| exchange.attribute(name));
         for number in 0..VALUES_MAX + 5 {
             let value = Value::Text(format!("t{number}"));
             exchange.set_attribute("tenant", value).unwrap();
-            metrics.done(&exchange);
+            metrics.done(|name| exchange.attribute(name));
         }
         let families = registry.gather();
         let series = families[0].get_metric();

@@ -77,7 +77,7 @@ pub struct Context {
     pub(crate) facts: Arc<Facts>,
     /// Set by the request phase.
     pub(crate) route: Option<Arc<Route>>,
-    /// Of a route with plugins.
+    /// Of a request that a plugin is interested in.
     pub(crate) plugins: Option<Shared>,
     /// Where the client's session comes back from behind ours.
     pub(crate) interposed: Option<Back>,

@@ -17,6 +17,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use std::any::Any;
 use std::future::Future;
 use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_chain::{Body, Event, Exchange, Progress, Reply, Verdict};
@@ -24,7 +25,7 @@ use tidegate_chain::{Body, Event, Exchange, Progress, Reply, Verdict};
 /// The plugins of a request.
 pub(crate) type Shared = Arc<Mutex<Plugins>>;
 
-/// What a request with plugins carries.
+/// What a request that a plugin is interested in carries.
 pub(crate) struct Plugins {
     pub(crate) route: Arc<Route>,
     pub(crate) exchange: Box<Exchange>,
@@ -49,11 +50,11 @@ pub(crate) struct Plugins {
 }
 
 impl Plugins {
-    pub(crate) fn new(route: Arc<Route>, exchange: Exchange) -> Plugins {
+    pub(crate) fn new(route: Arc<Route>, exchange: Exchange, progress: Progress) -> Plugins {
         Plugins {
             route,
             exchange: Box::new(exchange),
-            progress: Progress::default(),
+            progress,
             request_body: None,
             response_body: None,
             primed: false,
@@ -179,10 +180,12 @@ const GONE_INTERVAL: Duration = Duration::from_millis(25);
 ///
 /// # Errors
 /// The client is gone.
+///
+/// `work` is pinned where it was made: a chain's future is large enough that moving it costs more than what it does.
 pub(crate) async fn unless_gone<T>(
     session: &mut ServerSession,
     waits: bool,
-    work: impl Future<Output = T>,
+    work: Pin<&mut impl Future<Output = T>>,
 ) -> pingora::Result<T> {
     if !waits {
         return Ok(work.await);

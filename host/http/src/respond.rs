@@ -12,6 +12,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use std::mem;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use tidegate_chain::{Event, Reply, Verdict};
 
 /// Send a reply; plugins that the request passed see its head and its body first, and may replace it.
@@ -76,7 +77,7 @@ pub(crate) async fn run_plugins(
         let Plugins {
             progress, exchange, ..
         } = &mut *plugins;
-        let work = route.chain.response(progress, exchange);
+        let work = pin!(route.chain.response(progress, exchange));
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(session.req_header_mut());
@@ -218,7 +219,7 @@ async fn next_piece(
         let Plugins {
             progress, exchange, ..
         } = &mut *plugins;
-        let work = route.chain.piece(place, progress, exchange);
+        let work = pin!(route.chain.piece(place, progress, exchange));
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(session.req_header_mut());
@@ -248,7 +249,7 @@ async fn feed(
         let Plugins {
             progress, exchange, ..
         } = &mut *plugins;
-        let work = route.chain.feed(&mut body, progress, exchange, data, end);
+        let work = pin!(route.chain.feed(&mut body, progress, exchange, data, end));
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(session.req_header_mut());

@@ -5,8 +5,8 @@
 )]
 
 use tidegate_capability::crypto::Hash;
-use tidegate_chain::{Edit, Refusal, Value};
-use wasmtime::component::{ComponentType, Lift, Lower};
+use tidegate_chain::{Refusal, Value};
+use wasmtime::component::{ComponentType, Lift, Lower, WasmList, WasmStr};
 
 /// `types.error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift, Lower)]
@@ -94,26 +94,16 @@ pub(crate) enum WitBodyMode {
 /// `types.field`.
 pub(crate) type WitField = (String, Vec<u8>);
 
-/// `types.edit`.
-#[derive(Clone, Debug, ComponentType, Lift)]
+/// `types.edit`, as it is in the guest's memory.
+#[derive(ComponentType, Lift)]
 #[component(variant)]
 pub(crate) enum WitEdit {
     #[component(name = "set")]
-    Set(WitField),
+    Set((WasmStr, WasmList<u8>)),
     #[component(name = "append")]
-    Append(WitField),
+    Append((WasmStr, WasmList<u8>)),
     #[component(name = "remove")]
-    Remove(String),
-}
-
-impl WitEdit {
-    pub(crate) fn as_edit(&self) -> Edit<'_> {
-        match self {
-            WitEdit::Set((name, value)) => Edit::Set(name, value),
-            WitEdit::Append((name, value)) => Edit::Append(name, value),
-            WitEdit::Remove(name) => Edit::Remove(name),
-        }
-    }
+    Remove(WasmStr),
 }
 
 /// `types.config-error`.

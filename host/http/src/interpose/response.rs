@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use pingora::Result;
 use pingora::protocols::http::HttpTask;
 use std::mem;
+use std::pin::pin;
 use tidegate_chain::{Event, Verdict};
 
 impl Interposed {
@@ -102,7 +103,7 @@ impl Interposed {
             let Plugins {
                 progress, exchange, ..
             } = &mut *plugins;
-            let work = route.chain.feed(&mut body, progress, exchange, data, end);
+            let work = pin!(route.chain.feed(&mut body, progress, exchange, data, end));
             unless_gone(&mut self.inner, self.waits, work).await
         };
         plugins.give_back(self.inner.req_header_mut());
@@ -172,7 +173,7 @@ impl Interposed {
             let Plugins {
                 progress, exchange, ..
             } = &mut *plugins;
-            let work = route.chain.trailers(progress, exchange);
+            let work = pin!(route.chain.trailers(progress, exchange));
             unless_gone(&mut self.inner, self.waits, work).await
         };
         plugins.give_back(self.inner.req_header_mut());

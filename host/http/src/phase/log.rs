@@ -64,21 +64,20 @@ pub async fn run(
     };
     let shared = context.plugins.take();
     let plugins = shared.as_ref().and_then(|shared| shared.try_lock());
-    if let Some(plugins) = &plugins {
-        journal.attributes.done(&plugins.exchange);
-    }
+    let head = session.req_header();
+    let entry = Entry {
+        facts: &context.facts,
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        upstream: context.upstream.group.as_deref().map(|group| &*group.name),
+        peer: context.upstream.peer.as_deref(),
+        attempts: context.upstream.attempts,
+        outcome: &outcome,
+        exchange: plugins.as_ref().map(|plugins| &*plugins.exchange),
+    };
+    journal.attributes.done(|name| entry.attribute(name));
     if let Some(log) = &journal.access {
-        let head = session.req_header();
-        log.write(&Entry {
-            facts: &context.facts,
-            method: head.method.as_str(),
-            path: head.uri.path(),
-            upstream: context.upstream.group.as_deref().map(|group| &*group.name),
-            peer: context.upstream.peer.as_deref(),
-            attempts: context.upstream.attempts,
-            outcome: &outcome,
-            exchange: plugins.as_ref().map(|plugins| &*plugins.exchange),
-        });
+        log.write(&entry);
     }
     drop(plugins);
     if let Some(shared) = shared {

@@ -12,6 +12,7 @@ use http::{StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use tidegate_chain::{Exchange, Reply};
 
@@ -106,11 +107,11 @@ async fn run_plugins(
     session: &mut ServerSession,
     context: &mut Context,
 ) -> pingora::Result<Option<Reply>> {
-    let Some(route) = context
-        .route
-        .clone()
-        .filter(|route| !route.chain.is_empty())
-    else {
+    let Some(route) = context.route.clone() else {
+        return Ok(None);
+    };
+    let head = session.req_header();
+    let Some(progress) = route.chain.begin(&head.method, &head.uri, &head.headers) else {
         return Ok(None);
     };
     let limits = context.limits().head;
@@ -119,7 +120,7 @@ async fn run_plugins(
     if let Target::Upstream(upstream) = &route.target {
         exchange.upstreams.route = Some(upstream.name.clone());
     }
-    let shared = Arc::new(Mutex::new(Plugins::new(route.clone(), exchange)));
+    let shared = Arc::new(Mutex::new(Plugins::new(route.clone(), exchange, progress)));
     context.plugins = Some(shared.clone());
     let mut plugins = shared.lock().await;
     plugins.lend(session.req_header_mut());
@@ -127,12 +128,15 @@ async fn run_plugins(
         let Plugins {
             progress, exchange, ..
         } = &mut *plugins;
-        let work = route.chain.request(progress, exchange);
+        let work = pin!(route.chain.request(progress, exchange));
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(session.req_header_mut());
     if let Some(reply) = plugins.settle(verdict?) {
         return Ok(Some(reply));
+    }
+    if !route.chain.wants_more(&plugins.progress) {
+        return Ok(None);
     }
     drop(plugins);
     request_body::hold(session, context, &shared).await

@@ -9,6 +9,7 @@ use crate::tunnel::is_extended_connect;
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, Version, header};
 use pingora::protocols::http::ServerSession;
+use std::pin::pin;
 use tidegate_chain::{Event, Reply, Verdict};
 
 /// Read the body for as long as a plugin waits for it, and put our session in front of the client's where
@@ -146,7 +147,7 @@ async fn feed(
         let Plugins {
             progress, exchange, ..
         } = &mut *plugins;
-        let work = route.chain.feed(&mut body, progress, exchange, data, end);
+        let work = pin!(route.chain.feed(&mut body, progress, exchange, data, end));
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(session.req_header_mut());

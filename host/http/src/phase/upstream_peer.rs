@@ -12,6 +12,7 @@ use pingora::ErrorType::{self, HTTPStatus};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource};
+use std::pin::pin;
 use std::sync::Arc;
 use tidegate_chain::{Event, Phase, ResponseStage, Verdict};
 
@@ -122,7 +123,7 @@ async fn enter(
     context: &mut Context,
     admission: &Admission,
 ) -> pingora::Result<()> {
-    let overload = match unless_gone(session, true, admission.enter()).await? {
+    let overload = match unless_gone(session, true, pin!(admission.enter())).await? {
         Ok(place) => {
             context.upstream.place = Some(place);
             return Ok(());
@@ -159,7 +160,7 @@ async fn ask_plugins(session: &mut ServerSession, plugins: &mut Plugins) -> ping
             progress, exchange, ..
         } = &mut *plugins;
         let phase = Phase::UpstreamChoice;
-        let work = route.chain.upstream(phase, progress, exchange);
+        let work = pin!(route.chain.upstream(phase, progress, exchange));
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(session.req_header_mut());

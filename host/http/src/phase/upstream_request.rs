@@ -9,6 +9,7 @@ use crate::upstream::Upstream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
+use std::pin::pin;
 use tidegate_chain::{Event, Phase, Verdict};
 
 /// Say for whom the request is. Runs once per attempt, each time on a fresh copy of the head.
@@ -47,7 +48,7 @@ async fn run_plugins(
             progress, exchange, ..
         } = &mut *plugins;
         let phase = Phase::UpstreamRequest;
-        let work = route.chain.upstream(phase, progress, exchange);
+        let work = pin!(route.chain.upstream(phase, progress, exchange));
         unless_gone(session, route.chain.waits(), work).await
     };
     plugins.give_back(head);

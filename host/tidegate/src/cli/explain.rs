@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use std::fmt::Write as _;
-use tidegate_chain::{BodyMode, FailureKind, OnFailure, Phase, Plugin, RequestHead};
+use tidegate_chain::{BodyMode, FailureKind, OnFailure, Phase, Plugin};
 use tidegate_config::Config;
 use tidegate_http::{Route, State, Target};
 use tidegate_route::ListenerIndex;
@@ -154,10 +154,14 @@ fn describe(
         .library
         .version(name, &settings)
         .map_err(anyhow::Error::msg)?;
-    let interested = match plugin.interest().matches(request as &dyn RequestHead) {
-        true => "",
-        false => ", not called: it is not interested in this request",
-    };
+    let interested =
+        match plugin
+            .interest()
+            .matches(&request.method, &request.uri, &request.headers)
+        {
+            true => "",
+            false => ", not called: it is not interested in this request",
+        };
     writeln!(
         text,
         "{number:>4}. {name}@{}{interested}",
@@ -200,7 +204,7 @@ fn bodies(route: &Route, request: &http::request::Parts, phase: Phase) -> String
             true => interest.response_body,
             false => interest.request_body,
         };
-        let called = interest.matches(request as &dyn RequestHead);
+        let called = interest.matches(&request.method, &request.uri, &request.headers);
         if called && plugin.phases().contains(phase) && mode != BodyMode::None {
             ways.push((format!("{} ({mode})", plugin.name()), mode));
         }

@@ -2,7 +2,7 @@
 
 use super::Host;
 use crate::wit::{WitEdit, WitError};
-use tidegate_chain::{Edit, Target, joined};
+use tidegate_chain::{CheckedEdit, Edit, Refusal, Target, joined};
 use wasmtime::component::{LinkerInstance, WasmList, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
@@ -118,23 +118,20 @@ fn link_reads(head: &mut LinkerInstance<'_, Host>, target: Target) -> Result<()>
 fn link_edits(head: &mut LinkerInstance<'_, Host>, target: Target) -> Result<()> {
     head.func_wrap(
         "set-header",
-        move |mut host: Caller<'_>, (name, value): (WasmStr, WasmList<u8>)| -> Answer<()> {
-            let (name, value) = (name.to_str(&host)?.into_owned(), bytes(&host, &value));
-            Ok((edit(&mut host, target, &Edit::Set(&name, &value)),))
+        move |mut host: Caller<'_>, field: (WasmStr, WasmList<u8>)| -> Answer<()> {
+            edit(&mut host, target, &WitEdit::Set(field))
         },
     )?;
     head.func_wrap(
         "append-header",
-        move |mut host: Caller<'_>, (name, value): (WasmStr, WasmList<u8>)| -> Answer<()> {
-            let (name, value) = (name.to_str(&host)?.into_owned(), bytes(&host, &value));
-            Ok((edit(&mut host, target, &Edit::Append(&name, &value)),))
+        move |mut host: Caller<'_>, field: (WasmStr, WasmList<u8>)| -> Answer<()> {
+            edit(&mut host, target, &WitEdit::Append(field))
         },
     )?;
     head.func_wrap(
         "remove-header",
         move |mut host: Caller<'_>, (name,): (WasmStr,)| -> Answer<()> {
-            let name = name.to_str(&host)?.into_owned();
-            Ok((edit(&mut host, target, &Edit::Remove(&name)),))
+            edit(&mut host, target, &WitEdit::Remove(name))
         },
     )?;
     head.func_wrap(
@@ -143,21 +140,33 @@ fn link_edits(head: &mut LinkerInstance<'_, Host>, target: Target) -> Result<()>
             if edits.len() > EDITS_MAX {
                 return Ok((Err(WitError::LimitReached),));
             }
-            let all = edits
-                .iter()
-                .try_for_each(|e| edit(&mut host, target, &e.as_edit()));
-            Ok((all,))
+            for one in &edits {
+                if let (Err(error),) = edit(&mut host, target, one)? {
+                    return Ok((Err(error),));
+                }
+            }
+            Ok((Ok(()),))
         },
     )
 }
 
-fn edit(
-    host: &mut Caller<'_>,
-    target: Target,
-    edit: &Edit<'_>,
-) -> std::result::Result<(), WitError> {
-    let exchange = &mut host.data_mut().exchange;
-    exchange.edit(target, edit).map_err(WitError::from)
+fn edit(host: &mut Caller<'_>, target: Target, edit: &WitEdit) -> Answer<()> {
+    let checked = checked(host, edit)?;
+    let edited = checked.and_then(|edit| host.data_mut().exchange.edit(target, edit));
+    Ok((edited.map_err(WitError::from),))
+}
+
+/// The edit, out of the guest's memory.
+fn checked(host: &Caller<'_>, edit: &WitEdit) -> Result<std::result::Result<CheckedEdit, Refusal>> {
+    Ok(match edit {
+        WitEdit::Set((name, value)) => {
+            Edit::Set(&name.to_str(host)?, value.as_le_slice(host)).check()
+        }
+        WitEdit::Append((name, value)) => {
+            Edit::Append(&name.to_str(host)?, value.as_le_slice(host)).check()
+        }
+        WitEdit::Remove(name) => Edit::Remove(&name.to_str(host)?).check(),
+    })
 }
 
 fn values(
@@ -175,9 +184,4 @@ fn names(host: &Caller<'_>, target: Target) -> std::result::Result<Vec<String>, 
     let fields = host.data().exchange.fields(target);
     let fields = fields.ok_or(WitError::WrongPhase)?;
     Ok(fields.keys().map(|name| name.as_str().to_owned()).collect())
-}
-
-/// A copy of the guest's bytes: the exchange cannot be borrowed while its memory is.
-fn bytes(host: &Caller<'_>, list: &WasmList<u8>) -> Vec<u8> {
-    list.as_le_slice(host).to_vec()
 }
