@@ -79,7 +79,8 @@ fn edits(phase: Phase, exchange: &mut Exchange) {
         Phase::RequestHead => Target::Request,
         _ => Target::Response,
     };
-    exchange.edit(target, &Edit::Set("x-bench", b"1")).unwrap();
+    let edit = Edit::Set("x-bench", b"1").check().unwrap();
+    exchange.edit(target, edit).unwrap();
 }
 
 fn main() {

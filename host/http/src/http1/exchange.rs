@@ -11,8 +11,7 @@ use crate::phase::{request_body, response, upstream_peer, upstream_request};
 use crate::plugins::internal;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version, header};
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::authority::validate_request_authority;
+use pingora::http::ResponseHeader;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::{Error, ErrorType, RetryType};
 use std::time::Duration;
@@ -146,26 +145,17 @@ async fn begin(
 ) -> pingora::Result<()> {
     if upstream_request::is_own(context) {
         let own = upstream_request::run_own(session, context).await?;
-        if context.plugins.is_some() {
-            check_host(session.req_header())?;
-        }
         let begun = connection.begin(session.req_header(), own, has_body);
         return begun.map_err(unsendable);
     }
     let mut head = session.req_header().clone();
     hop_by_hop::remove_always(&mut head);
     upstream_request::run(session, &mut head, context).await?;
-    check_host(&head)?;
     let mut own = OwnFields::new();
     if let Some(value) = head.remove_header(&header::CONNECTION) {
         own.set(&header::CONNECTION, value);
     }
     connection.begin(&head, own, has_body).map_err(unsendable)
-}
-
-/// Plugins may have changed it.
-fn check_host(head: &RequestHeader) -> pingora::Result<()> {
-    validate_request_authority(head).map_err(|error| error.into_in())
 }
 
 /// Data of the request's body, through whoever wants to see it, to the peer.
