@@ -1,5 +1,8 @@
 //! Connections are reused, on both sides.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -151,4 +154,33 @@ async fn what_a_peer_sends_unasked_ends_its_connection() {
         assert_eq!((response.status, response.text()), (200, "ok"));
     }
     origin.is_left().await;
+}
+
+#[tokio::test]
+async fn a_request_that_a_peer_has_begun_to_answer_is_not_repeated() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let seen = requests.clone();
+    let origin = Origin::raw(move |mut stream| {
+        let seen = seen.clone();
+        async move {
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            for answer in [answer, "HTTP/1.1 103 Early Hints\r\n\r\n"] {
+                let read = stream.read(&mut [0; 4096]).await;
+                if read.is_ok_and(|read| read > 0) {
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+            }
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut wire = proxy.wire().await;
+    for statuses in [&[200][..], &[103, 502]] {
+        wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        for status in statuses {
+            assert_eq!(wire.response().await.status, *status);
+        }
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
 }

@@ -114,6 +114,40 @@ async fn an_upload_may_take_longer_than_its_answer() {
 }
 
 #[tokio::test]
+async fn an_answer_is_whole_though_its_peer_does_not_read_the_rest_of_the_request() {
+    let origin = Origin::raw(|mut stream| async move {
+        let _ = stream.read(&mut [0; 1024]).await;
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let _ = stream.write_all(answer.as_bytes()).await;
+        // Keeps the connection open, and reads nothing.
+        std::future::pending::<()>().await;
+        drop(stream);
+    })
+    .await;
+    let keys = format!(
+        "peers = [{:?}]\nattempts = 1\ntimeout = {{ write = \"300ms\" }}",
+        origin.address()
+    );
+    let proxy = Proxy::start(&upstream(&keys)).await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 50000000\r\n\r\n")
+        .await;
+    let response = wire.response().await;
+    assert_eq!((response.status, response.text()), (200, "ok"));
+    let sending = async {
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..40 {
+            wire.send(&piece).await;
+        }
+    };
+    // The connection ends meanwhile.
+    let _ = tokio::time::timeout(FAR_TOO_LONG, sending).await;
+    let line = proxy.access_line("/").await;
+    assert_eq!(line.field("status").as_deref(), Some("200"));
+    assert_eq!(line.field("error"), None, "{}", line.text);
+}
+
+#[tokio::test]
 async fn a_peer_that_takes_no_bytes_is_left() {
     let origin = Origin::raw(|stream| async move {
         // Reads nothing, so that the buffers between fill up.

@@ -37,9 +37,9 @@ pub(super) struct Patience {
 /// What went wrong with a peer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Broken {
-    /// It closed the connection where a response was to come, or go on. Whether nothing of that had come.
+    /// It closed the connection where a response was to come, or go on.
     #[error("the connection was closed")]
-    Closed { unanswered: bool },
+    Closed,
     #[error("cannot be read: {0}")]
     Read(#[source] io::Error),
     #[error("cannot be written to: {0}")]
@@ -87,6 +87,8 @@ pub(super) struct Connection {
 /// The request that is being sent.
 #[derive(Debug)]
 struct Request {
+    begun: bool,
+    answered: bool,
     method: Method,
     body: Writer,
     /// Nothing of it comes any more.
@@ -138,6 +140,8 @@ impl Connection {
             writing: Deadline::default(),
             patience: Patience::default(),
             request: Request {
+                begun: false,
+                answered: false,
                 method: Method::GET,
                 body: Writer::Length(0),
                 ended: true,
@@ -162,10 +166,13 @@ impl Connection {
         has_body: bool,
     ) -> Result<(), BadHead> {
         let body = head::request_body(head, &mut own, has_body)?;
+        self.request.begun = true;
         self.out.first.reserve(HEAD_USUAL);
         head::write_request(head, &own, &mut self.out.first)?;
         self.keeps = !own.has(&header::CONNECTION);
         self.request = Request {
+            begun: true,
+            answered: false,
             method: head.method.clone(),
             body,
             ended: !has_body,
@@ -177,23 +184,33 @@ impl Connection {
 
     /// Whether more of the request's body can be given.
     pub(super) fn has_room(&self) -> bool {
-        self.out.is_empty() && self.request.failed.is_none()
+        self.request.drained && self.request.failed.is_none()
     }
 
-    /// Whether the peer has stopped reading the request.
-    pub(super) fn is_refused(&self) -> bool {
-        self.request.failed.is_some()
+    /// Whether a request was begun since it was new, or renewed.
+    pub(super) fn has_begun(&self) -> bool {
+        self.request.begun
+    }
+
+    /// Whether nothing has come of the request, not even an informational head.
+    pub(super) fn is_unanswered(&self) -> bool {
+        !self.request.answered && self.read.is_empty()
+    }
+
+    /// Whether the peer has stopped reading the request, or closes after its response.
+    pub(super) fn is_left(&self) -> bool {
+        self.request.failed.is_some() || !self.keeps
     }
 
     /// Whether all of a request and its response has passed, and another may follow. What it held is given back.
     pub(super) fn renew(&mut self) -> bool {
-        let request = &self.request;
-        let is_sent = request.is_sent() && request.failed.is_none();
+        let is_sent = self.request.is_sent() && self.request.failed.is_none();
         let is_over = self.response.take().is_some_and(|body| body.is_over());
         self.out = Out::default();
         let is_clean = self.read.is_empty();
         self.read = BytesMut::new();
-        is_sent && is_over && is_clean && self.keeps && request.body.is_whole()
+        self.request.begun = false;
+        is_sent && is_over && is_clean && self.keeps && self.request.body.is_whole()
     }
 
     /// Whether the peer has neither closed it nor sent anything since the last response. Reads what TLS itself has to
@@ -255,6 +272,10 @@ impl Connection {
                     }
                 }
                 Poll::Ready(Err(Broken::Write(error))) => self.request.failed = Some(error),
+                // It answers already, and may have seen enough.
+                Poll::Ready(Err(Broken::WriteTimeout)) if self.response.is_some() => {
+                    self.request.failed = Some(io::ErrorKind::TimedOut.into());
+                }
                 Poll::Ready(Err(other)) => return Poll::Ready(Err(other)),
                 Poll::Pending => {}
             }
@@ -262,6 +283,8 @@ impl Connection {
         loop {
             if let Some(event) = self.take()? {
                 self.reading.clear();
+                // Until the event has gone to the client, nobody writes.
+                self.writing.clear();
                 return Poll::Ready(Ok(event));
             }
             match ready!(self.poll_fill(cx))? {
@@ -288,6 +311,7 @@ impl Connection {
                 false => Ok(None),
             };
         };
+        self.request.answered = true;
         if head.status.is_informational() {
             return Ok(Some(Event::Head(head, false)));
         }
@@ -306,11 +330,9 @@ impl Connection {
                 self.response = Some(Reader::NONE);
                 Ok(Event::Body(Bytes::new(), true))
             }
-            response => Err(match self.request.failed.take() {
+            _ => Err(match self.request.failed.take() {
                 Some(error) => Broken::Write(error),
-                None => Broken::Closed {
-                    unanswered: response.is_none() && self.read.is_empty(),
-                },
+                None => Broken::Closed,
             }),
         }
     }
@@ -337,7 +359,8 @@ impl Connection {
         while !self.out.is_empty() {
             let out = &self.out;
             let parts = [&out.first[..], &out.data[..], out.last].map(IoSlice::new);
-            let polled = match out.data.is_empty() {
+            // To write nothing would look like a peer that takes nothing.
+            let polled = match out.data.is_empty() && out.last.is_empty() {
                 true => Pin::new(&mut self.stream).poll_write(cx, &out.first),
                 false => Pin::new(&mut self.stream).poll_write_vectored(cx, &parts),
             };
@@ -367,5 +390,37 @@ impl Connection {
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         ready!(self.writing.poll(cx, self.patience.write));
         Poll::Ready(Err(Broken::WriteTimeout))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::Plain;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    #[tokio::test]
+    async fn a_write_may_end_anywhere() {
+        let wire = b"2710\r\n".len() + 10_000 + b"\r\n0\r\n\r\n".len();
+        for taken in [0, 1, 6, 7, 10_005, 10_006, 10_007, wire - 1] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let mut connection = Connection::new(Connected::Left(Plain::Right(ours)));
+            connection.be_patient(Patience {
+                read: Duration::from_secs(60),
+                write: Duration::from_secs(60),
+            });
+            connection.request.body = Writer::Chunks;
+            connection.give(Bytes::from(vec![b'x'; 10_000]), true);
+            // As if the socket had taken so many before.
+            connection.out.advance(taken);
+            connection.drain().await.unwrap();
+            assert!(connection.has_room(), "{taken}");
+            drop(connection);
+            let mut rest = Vec::new();
+            theirs.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest.len(), wire - taken);
+            assert!(rest.ends_with(b"\n"));
+        }
     }
 }

@@ -56,7 +56,13 @@ async fn attempt(session: &mut ServerSession, context: &mut Context) -> pingora:
             }
             Ok(())
         }
-        Err(error) => Err(upstream_peer::failed(session, context, error, reused)),
+        Err(error) => {
+            if !connection.has_begun() {
+                // A plugin, say, decided otherwise.
+                peer.pool().put(client, connection);
+            }
+            Err(upstream_peer::failed(session, context, error, reused))
+        }
     }
 }
 
@@ -92,22 +98,24 @@ async fn pass(
                 give(session, context, connection, data, is_sent).await?;
             }
             Step::Peer(event) => {
-                if answer(session, context, event.map_err(failed)?).await? {
+                let event = event.map_err(|broken| failed(broken, connection.is_unanswered()))?;
+                if answer(session, context, event).await? {
                     break;
                 }
             }
         }
     }
     // The response is whole. What the peer still wants of the request it gets, for as long as the client sends it.
-    while !is_sent && !connection.is_refused() {
+    while !is_sent && !connection.is_left() {
         if connection.has_room() {
-            let Ok(data) = session.read_body_or_idle(false).await else {
-                return Ok(());
-            };
+            let data = session.read_body_or_idle(false).await;
+            let data = data.map_err(|error| error.into_down())?;
             is_sent = session.is_body_done() || data.is_none();
             give(session, context, connection, data, is_sent).await?;
         }
-        connection.drain().await.map_err(failed)?;
+        if connection.drain().await.is_err() {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -245,10 +253,10 @@ fn unsendable(bad: BadHead) -> Box<Error> {
     Error::because(ErrorType::InvalidHTTPHeader, "to a peer", bad).into_in()
 }
 
-/// As the phases know errors of peers.
-fn failed(broken: Broken) -> Box<Error> {
+/// As the phases know errors of peers; of one that has sent nothing yet, or of another.
+fn failed(broken: Broken, is_unanswered: bool) -> Box<Error> {
     let kind = match &broken {
-        Broken::Closed { .. } => ErrorType::ConnectionClosed,
+        Broken::Closed => ErrorType::ConnectionClosed,
         Broken::Read(_) | Broken::Body(_) => ErrorType::ReadError,
         Broken::Write(_) => ErrorType::WriteError,
         Broken::ReadTimeout => ErrorType::ReadTimedout,
@@ -256,13 +264,13 @@ fn failed(broken: Broken) -> Box<Error> {
         Broken::Head(_) | Broken::HeadSize => ErrorType::InvalidHTTPHeader,
     };
     // A kept connection that its peer has just closed: it has not seen the request.
-    let may_be_stale = match &broken {
-        Broken::Closed { unanswered } => *unanswered,
+    let is_closed = match &broken {
+        Broken::Closed => true,
         Broken::Read(error) | Broken::Write(error) => error.raw_os_error().is_some(),
         _ => false,
     };
     let mut error = Error::because(kind, "with a peer", broken).into_up();
-    if may_be_stale {
+    if is_closed && is_unanswered {
         error.retry = RetryType::ReusedOnly;
     }
     error
