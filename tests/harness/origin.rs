@@ -209,6 +209,14 @@ impl Origin {
         .await;
     }
 
+    /// Waits until exactly so many connections are open.
+    pub async fn has_open(&self, count: usize) {
+        until(&format!("{count} open connections"), async || {
+            (self.state.open.load(Ordering::SeqCst) == count).then_some(())
+        })
+        .await;
+    }
+
     async fn serve(service: Service) -> Origin {
         let (listener, address) = listen().await;
         Origin::start(address, async move |state| {
