@@ -4,10 +4,21 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Origin, Proxy, black_hole, get, upstream};
+use crate::harness::{Origin, Proxy, Wire, black_hole, get, upstream};
 
 /// Longer than this took the proxy its own time, not the one that the test has set.
 const FAR_TOO_LONG: Duration = Duration::from_secs(10);
+
+/// More than the buffers between hold, for as long as it is taken.
+async fn send_much(wire: &mut Wire) {
+    let sending = async {
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..40 {
+            wire.send(&piece).await;
+        }
+    };
+    let _ = tokio::time::timeout(FAR_TOO_LONG, sending).await;
+}
 
 #[tokio::test]
 async fn connecting_takes_no_longer_than_it_may() {
@@ -134,14 +145,8 @@ async fn an_answer_is_whole_though_its_peer_does_not_read_the_rest_of_the_reques
         .await;
     let response = wire.response().await;
     assert_eq!((response.status, response.text()), (200, "ok"));
-    let sending = async {
-        let piece = vec![b'x'; 1 << 20];
-        for _ in 0..40 {
-            wire.send(&piece).await;
-        }
-    };
     // The connection ends meanwhile.
-    let _ = tokio::time::timeout(FAR_TOO_LONG, sending).await;
+    send_much(&mut wire).await;
     let line = proxy.access_line("/").await;
     assert_eq!(line.field("status").as_deref(), Some("200"));
     assert_eq!(line.field("error"), None, "{}", line.text);
@@ -164,14 +169,8 @@ async fn a_peer_that_takes_no_bytes_is_left() {
     let start = Instant::now();
     wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 50000000\r\n\r\n")
         .await;
-    let sending = async {
-        let piece = vec![b'x'; 1 << 20];
-        for _ in 0..40 {
-            wire.send(&piece).await;
-        }
-    };
     // It may stop to take the body as soon as it gives up.
-    let _ = tokio::time::timeout(FAR_TOO_LONG, sending).await;
+    send_much(&mut wire).await;
     let line = proxy.access_line("/").await;
     assert_eq!(
         line.field("status").as_deref(),

@@ -12,7 +12,7 @@ mod unverified;
 
 pub(crate) use dial::Dial;
 pub use error::ConnectError;
-pub(crate) use kept::{Kept, Lent};
+pub(crate) use kept::{Kept, Lent, is_quiet};
 pub use tls::{ClientTls, TlsError, TlsOptions};
 
 use crate::peer::PeerAddress;

@@ -164,8 +164,9 @@ impl Lent {
     }
 }
 
-/// Whether there is nothing to read. Reads what TLS itself has to say, such as new tickets.
-fn is_quiet(connection: &mut Tls) -> bool {
+/// Whether there is nothing to read: the peer has neither closed an idle connection nor sent anything on it. Reads what
+/// TLS itself has to say, such as new tickets.
+pub(crate) fn is_quiet(connection: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut byte = [0];
     let mut buffer = ReadBuf::new(&mut byte);
     let mut nobody = Context::from_waker(Waker::noop());

@@ -4,17 +4,17 @@
 use super::body::{BadBody, Reader, Writer};
 use super::deadline::Deadline;
 use super::head::{self, BadHead, HEAD_BYTES_MAX};
-use crate::connect::Connected;
+use crate::connect::{Connected, is_quiet};
 use crate::own_fields::OwnFields;
 use bytes::{Bytes, BytesMut};
 use http::{Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 /// Room for what is read at once: of a head and a small body, and of a body that goes on.
@@ -87,7 +87,9 @@ pub(super) struct Connection {
 /// The request that is being sent.
 #[derive(Debug)]
 struct Request {
+    /// Since the connection was new, or renewed.
     begun: bool,
+    /// A head has come, be it an informational one.
     answered: bool,
     method: Method,
     body: Writer,
@@ -166,6 +168,7 @@ impl Connection {
         has_body: bool,
     ) -> Result<(), BadHead> {
         let body = head::request_body(head, &mut own, has_body)?;
+        // From here on, a mistake leaves half a head behind.
         self.request.begun = true;
         self.out.first.reserve(HEAD_USUAL);
         head::write_request(head, &own, &mut self.out.first)?;
@@ -213,17 +216,9 @@ impl Connection {
         is_sent && is_over && is_clean && self.keeps && self.request.body.is_whole()
     }
 
-    /// Whether the peer has neither closed it nor sent anything since the last response. Reads what TLS itself has to
-    /// say, such as new tickets.
+    /// Whether the peer has neither closed it nor sent anything since the last response.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let mut byte = [0];
-        let mut buffer = ReadBuf::new(&mut byte);
-        let mut nobody = Context::from_waker(Waker::noop());
-        let read = poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
-        // Otherwise a task that has done much would be told to wait, whatever there is.
-        pin!(tokio::task::unconstrained(read))
-            .poll(&mut nobody)
-            .is_pending()
+        is_quiet(&mut self.stream)
     }
 
     /// A piece of the request's body; with `end` it is the last.

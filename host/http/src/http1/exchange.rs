@@ -5,12 +5,13 @@ use super::connection::{Broken, Connection, Event, Patience};
 use super::head::BadHead;
 use crate::context::Context;
 use crate::hop_by_hop;
+use crate::interpose::has_body;
 use crate::own_fields::OwnFields;
 use crate::peer::Peer;
 use crate::phase::{request_body, response, upstream_peer, upstream_request};
 use crate::plugins::internal;
 use bytes::Bytes;
-use http::{Method, StatusCode, Version, header};
+use http::{Method, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::{Error, ErrorType, RetryType};
@@ -211,12 +212,7 @@ async fn answer(
 fn frame(request: &Method, head: &mut ResponseHeader) -> pingora::Result<()> {
     let is_framed = head.headers.contains_key(header::CONTENT_LENGTH)
         || head.headers.contains_key(header::TRANSFER_ENCODING);
-    let has_body = *request != Method::HEAD
-        && !matches!(
-            head.status,
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
-    if is_framed || !has_body {
+    if is_framed || !has_body(request, head.status) {
         return Ok(());
     }
     head.set_version(Version::HTTP_11);

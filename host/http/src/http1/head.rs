@@ -3,9 +3,10 @@
 use super::body::{Reader, Writer};
 use crate::chunk_scan::ChunkScan;
 use crate::hop_by_hop::{self, members};
+use crate::interpose::has_body;
 use crate::own_fields::OwnFields;
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader, header_value_from_raw};
 use std::mem::MaybeUninit;
 
@@ -146,11 +147,7 @@ pub(super) fn take_response(read: &mut BytesMut) -> Result<Option<Box<ResponseHe
 /// How the body of a response is framed (RFC 9112 §6.3).
 pub(super) fn response_body(request: &Method, head: &ResponseHeader) -> Result<Reader, BadHead> {
     let length = length(&head.headers)?;
-    let has_none = matches!(
-        head.status,
-        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-    );
-    if has_none || *request == Method::HEAD {
+    if !has_body(request, head.status) {
         return Ok(Reader::NONE);
     }
     Ok(match length {
