@@ -242,7 +242,8 @@ async fn the_same_tenant_gets_the_same_peer() {
         peers(&[&origins[0], &origins[1], &origins[2]])
     );
     let proxy = chooser(&app, &app, &app).await;
-    for tenant in 0..12 {
+    // Ports are by chance, and so is who belongs where: a dozen would leave a peer without any once in fifty runs.
+    for tenant in 0..40 {
         let tenant = format!("tenant-{tenant}");
         let counts = || {
             origins
