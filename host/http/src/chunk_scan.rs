@@ -44,6 +44,9 @@ pub(crate) enum ChunkScan {
 /// More would not fit into a `u64`.
 const DIGITS_MAX: u8 = 16;
 
+/// Before its last digit: larger ones are negative to servers that count with a sign.
+const SIZE_MAX: u64 = (1 << 59) - 1;
+
 impl Default for ChunkScan {
     fn default() -> ChunkScan {
         ChunkScan::Size { digits: 0, size: 0 }
@@ -102,7 +105,7 @@ impl ChunkScan {
             (Size { digits: 1.., size }, b'\r') => Some(SizeEnd { size }),
             (Size { digits: 1.., size }, b';') => Some(Extension { size }),
             (Size { digits: 1.., size }, b' ' | b'\t') => Some(Padding { size }),
-            (Size { digits, size }, _) if digits < DIGITS_MAX => Some(Size {
+            (Size { digits, size }, _) if digits < DIGITS_MAX && size <= SIZE_MAX => Some(Size {
                 digits: digits + 1,
                 size: size << 4 | u64::from(char::from(byte).to_digit(16)?),
             }),
@@ -160,7 +163,7 @@ mod tests {
             let followed = [body, b"GET / HTTP/1.1\n\n\x01"].concat();
             assert_eq!(scan(&followed), whole, "{}", body.escape_ascii());
         }
-        let endless = b"ffffffffffffffff\r\nx";
+        let endless = b"7fffffffffffffff\r\nx";
         assert_eq!(scan(endless), Some((endless.len(), false)));
     }
 
@@ -172,6 +175,8 @@ mod tests {
             b" 5\r\nhello\r\n",
             b"+5\r\n",
             b"0x5\r\n",
+            // With a sign, it would be negative.
+            b"ffffffffffffffff\r\n",
             b"5 5\r\n",
             b"5\nhello\r\n",
             b"5\rhello",

@@ -7,6 +7,7 @@ use crate::connect::ProxiedFor;
 use crate::error_pages::ErrorPages;
 use crate::guard::Guard;
 use crate::handshake::ClientFields;
+use crate::http1::Left;
 use crate::interpose::Back;
 use crate::io::HeadClock;
 use crate::peer::Lending;
@@ -79,6 +80,8 @@ pub struct Context {
     pub(crate) route: Option<Arc<Route>>,
     /// Of a request that a plugin is interested in.
     pub(crate) plugins: Option<Shared>,
+    /// Where a client of HTTP/1 is left when its session is dropped.
+    pub(crate) left: Left,
     /// Where the client's session comes back from behind ours.
     pub(crate) interposed: Option<Back>,
     /// What is to be sent instead of what was to come, and why.
@@ -165,6 +168,7 @@ impl Context {
             facts: Arc::default(),
             route: None,
             plugins: None,
+            left: Left::default(),
             interposed: None,
             instead: None,
             upstream: UpstreamTrace::default(),
@@ -214,6 +218,13 @@ impl Context {
     pub(crate) fn count_refused(&self, reason: Refusal) {
         if let Some(connection) = &self.connection {
             connection.guard.refused(reason);
+        }
+    }
+
+    /// Let a connection of HTTP/1 end with this request's response, which says so if it has not begun.
+    pub(crate) fn end_connection(&self) {
+        if let Some(connection) = &self.connection {
+            connection.clock.response_is_last();
         }
     }
 

@@ -84,6 +84,11 @@ impl HeadScan {
         !self.message.ends_before(number) && self.message.is_over()
     }
 
+    /// Whether the head of the present message is read to its end.
+    pub(crate) fn has_head(&self) -> bool {
+        self.message.part == Part::Body
+    }
+
     /// Look at the next bytes of the message of this number; even numbers may begin one. Which of them are
     /// the message: empty lines before it are not (RFC 9112 §2.2), nor is what follows its end.
     ///

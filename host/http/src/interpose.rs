@@ -44,8 +44,7 @@ pub(crate) struct Held {
 pub(crate) struct Interposed {
     inner: Box<ServerSession>,
     back: Back,
-    /// None of a request that is only handed over to Pingora.
-    plugins: Option<Shared>,
+    plugins: Shared,
     /// Whether a plugin can wait.
     waits: bool,
     held: Option<Held>,
@@ -57,13 +56,18 @@ pub(crate) struct Interposed {
 
 impl Interposed {
     /// Put one in front of a session.
-    pub(crate) fn put(session: &mut ServerSession, context: &mut Context, held: Option<Held>) {
+    pub(crate) fn put(
+        session: &mut ServerSession,
+        context: &mut Context,
+        plugins: Shared,
+        held: Option<Held>,
+    ) {
         let back = Back::default();
         let inner = mem::replace(session, nobody());
         *session = ServerSession::new_custom(Box::new(Interposed {
             inner: Box::new(inner),
             back: back.clone(),
-            plugins: context.plugins.clone(),
+            plugins,
             waits: context
                 .route
                 .as_ref()
@@ -107,9 +111,7 @@ impl Drop for Interposed {
 #[async_trait]
 impl CustomSession for Interposed {
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
-        let Some(plugins) = self.plugins.clone() else {
-            return self.inner.response_duplex_vec(tasks).await;
-        };
+        let plugins = self.plugins.clone();
         let mut out = Vec::with_capacity(tasks.len() + 1);
         for task in tasks {
             let mut plugins = plugins.lock().await;

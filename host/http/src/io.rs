@@ -17,7 +17,7 @@ mod stall;
 
 pub(crate) use deadline::HeadClock;
 
-use crate::abuse::Cut;
+use crate::abuse::{Cut, Refusal};
 use crate::guard::Guard;
 use crate::takeable::Takeable;
 use async_trait::async_trait;
@@ -151,6 +151,29 @@ impl Io {
         self.stream.is_closed_by_peer() && !self.unread.has_request()
     }
 
+    /// Whether the head of the present message has been read.
+    pub(crate) fn has_head(&self) -> bool {
+        matches!(&self.scan, Scan::Messages(scan) if scan.has_head())
+    }
+
+    /// Whether the connection ends with the response to the present request.
+    pub(crate) fn is_last_response(&self) -> bool {
+        self.deadline.clock.is_last_response()
+    }
+
+    /// Add to what is sent with the next flush.
+    pub(crate) fn gather(&mut self, add: impl FnOnce(&mut Vec<u8>)) {
+        add(&mut self.gathered);
+    }
+
+    /// Answer what is not a request, count it, and end the connection.
+    pub(crate) async fn refuse(&mut self) {
+        self.refuse_with(Refusal::Malformed);
+        self.guard.refused(Refusal::Malformed);
+        // The client may be gone already.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+
     /// Count it where the proxy ends the connection because nothing has come since the last request. Pingora does, and
     /// does not say why.
     fn count_if_idle(&self) {
@@ -247,7 +270,8 @@ impl AsyncWrite for Io {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.gathered.len() + bytes.len() > GATHER {
+        // Where nothing was gathered, there is nothing to be waited for but the write itself.
+        if !this.gathered.is_empty() && this.gathered.len() + bytes.len() > GATHER {
             ready!(this.poll_write_out(cx))?;
         }
         let taken = if bytes.len() < GATHER {

@@ -6,7 +6,6 @@
 
 use crate::context::Context;
 use crate::head::{Request, Response};
-use crate::io::Io;
 use crate::state::Route;
 use crate::throttle::Throttle;
 use futures_util::lock::Mutex;
@@ -19,7 +18,6 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tidegate_chain::{Body, Event, Exchange, Progress, Reply, Verdict};
 
 /// The plugins of a request.
@@ -173,9 +171,6 @@ impl Plugins {
 /// A plugin that fails with every request does not fill the log.
 static FAILURES: Throttle = Throttle::new();
 
-/// How often a client is looked after while a plugin waits for something.
-const GONE_INTERVAL: Duration = Duration::from_millis(25);
-
 /// Let plugins work, unless the client goes away meanwhile: nobody would read what they wait for.
 ///
 /// # Errors
@@ -201,25 +196,14 @@ pub(crate) async fn unless_gone<T>(
 }
 
 async fn gone(session: &mut ServerSession) {
-    if session.is_custom() {
-        // Ours, which has the client's behind it; the write that follows finds out.
-        return std::future::pending().await;
-    }
     if session.is_http2() {
         if let Some(closed) = session.watch_h2_stream_close() {
             let _ = closed.await;
         }
         return;
     }
-    loop {
-        tokio::time::sleep(GONE_INTERVAL).await;
-        let stream = session
-            .stream()
-            .and_then(|s| s.as_any().downcast_ref::<Io>());
-        if stream.is_some_and(Io::is_gone) {
-            return;
-        }
-    }
+    // What it sends of its body waits meanwhile.
+    let _ = session.read_body_or_idle(true).await;
 }
 
 impl Context {

@@ -30,6 +30,11 @@ impl Reader {
     /// A response that has no body, or none any more.
     pub(super) const NONE: Reader = Reader::Length(0);
 
+    /// One that comes in chunks.
+    pub(super) fn chunks() -> Reader {
+        Reader::Chunks(ChunkScan::default(), 0)
+    }
+
     /// Whether all of it was taken. One that ends with the connection never says so.
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Reader::Length(0) | Reader::Chunks(ChunkScan::Over, _))
@@ -87,13 +92,15 @@ fn take_chunks(
     })
 }
 
-/// The body of a request, as it is written.
+/// A body, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writer {
     /// It was announced with a length, of which so much is still to come.
     Length(u64),
     /// In chunks.
     Chunks,
+    /// It ends with the connection: a response's.
+    Close,
 }
 
 /// What is written of a piece of data: what stands before it, how much of it, and what follows.
@@ -118,6 +125,11 @@ impl Writer {
                     after: b"",
                 }
             }
+            Writer::Close => Framed {
+                before: None,
+                data: bytes,
+                after: b"",
+            },
             Writer::Chunks => Framed {
                 before: (bytes > 0).then(|| format!("{bytes:x}\r\n").into()),
                 data: bytes,
@@ -133,7 +145,7 @@ impl Writer {
 
     /// Whether a body that ends now is as long as it was said to be.
     pub(super) fn is_whole(self) -> bool {
-        matches!(self, Writer::Length(0) | Writer::Chunks)
+        !matches!(self, Writer::Length(1..))
     }
 }
 
@@ -153,10 +165,6 @@ mod tests {
         Ok((data, reader.is_over(), buffer.to_vec()))
     }
 
-    fn chunks() -> Reader {
-        Reader::Chunks(ChunkScan::default(), 0)
-    }
-
     #[test]
     fn a_body_ends_where_its_head_says() {
         let (data, over, rest) = read(Reader::Length(5), &[b"he", b"lloHTTP"]).unwrap();
@@ -165,7 +173,7 @@ mod tests {
             (&b"hello"[..], true, &b"HTTP"[..])
         );
         let text = b"5;x=y\r\nhello\r\n1\r\n!\r\n0\r\nx: y\r\n\r\nHTTP";
-        let (data, over, rest) = read(chunks(), &[text]).unwrap();
+        let (data, over, rest) = read(Reader::chunks(), &[text]).unwrap();
         assert_eq!(
             (&data[..], over, &rest[..]),
             (&b"hello!"[..], true, &b"HTTP"[..])
@@ -176,12 +184,12 @@ mod tests {
 
     #[test]
     fn what_is_around_data_is_bounded() {
-        assert_eq!(read(chunks(), &[b"5\nhello"]), Err(BadBody::Chunk));
+        assert_eq!(read(Reader::chunks(), &[b"5\nhello"]), Err(BadBody::Chunk));
         let long = [b"5;", &[b'x'; FRAMING_MAX][..]].concat();
-        assert_eq!(read(chunks(), &[&long]), Err(BadBody::Framing));
+        assert_eq!(read(Reader::chunks(), &[&long]), Err(BadBody::Framing));
         let trailers = b"x: y\r\n".repeat(FRAMING_MAX / 6 + 1);
         assert_eq!(
-            read(chunks(), &[b"0\r\n", &trailers]),
+            read(Reader::chunks(), &[b"0\r\n", &trailers]),
             Err(BadBody::Framing)
         );
     }
@@ -222,7 +230,7 @@ mod tests {
                 rest = later;
             }
             reads.push(rest);
-            let (data, over, left) = read(chunks(), &reads).unwrap();
+            let (data, over, left) = read(Reader::chunks(), &reads).unwrap();
             prop_assert_eq!(data, pieces.concat());
             prop_assert!(over);
             prop_assert_eq!(&left[..], b"next");
@@ -230,7 +238,7 @@ mod tests {
 
         #[test]
         fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(chunks(), &[&bytes]);
+            let _ = read(Reader::chunks(), &[&bytes]);
         }
     }
 }

@@ -1,18 +1,21 @@
 //! Heads on the wire (RFC 9112 §2 to §5): the request's as it is written to a peer, the response's as it is read.
 
 use super::body::{Reader, Writer};
-use crate::chunk_scan::ChunkScan;
+use super::spelling::{Speller, Spelling};
 use crate::hop_by_hop::{self, members};
 use crate::interpose::has_body;
 use crate::own_fields::OwnFields;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
-use pingora::http::{IntoCaseHeaderName, RequestHeader, ResponseHeader, header_value_from_raw};
+use pingora::http::{RequestHeader, ResponseHeader, header_value_from_raw};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// Bounds of a response's head.
 pub(super) const HEAD_BYTES_MAX: usize = 1024 * 1024;
-const FIELDS_MAX: usize = 256;
+pub(super) const FIELDS_MAX: usize = 256;
+/// Room for fields that are added on the way.
+pub(super) const FIELDS_MORE: usize = 8;
 
 /// A head that is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,17 +48,11 @@ pub(super) fn write_request(
     ] {
         out.extend_from_slice(part);
     }
-    let goes = |name: &HeaderName| !own.has(name) && !hop_by_hop::is_always(name);
-    if head.has_case() {
-        // As the client spelled them.
-        for ((name, value), spelled) in head.headers.iter().zip(head.case_header_iter()) {
-            if goes(name) {
-                write_field(spelled.0.as_slice(), value, out);
-            }
-        }
-    } else {
-        for (name, value) in head.headers.iter().filter(|(name, _)| goes(name)) {
-            write_field(name.as_str().as_bytes(), value, out);
+    let mut speller = Speller::new(&head.extensions);
+    for (name, value) in &head.headers {
+        let spelled = speller.spell(name);
+        if !own.has(name) && !hop_by_hop::is_always(name) {
+            write_field(spelled, value, out);
         }
     }
     for (name, value) in own.set_fields() {
@@ -110,8 +107,11 @@ pub(super) fn take_response(read: &mut BytesMut) -> Result<Option<Box<ResponseHe
         return Ok(None);
     };
     let mut head = Box::new(
-        ResponseHeader::build(parsed.code.unwrap_or_default(), Some(parsed.headers.len()))
-            .map_err(|_| httparse::Error::Status)?,
+        ResponseHeader::build_no_case(
+            parsed.code.unwrap_or_default(),
+            Some(parsed.headers.len() + FIELDS_MORE),
+        )
+        .map_err(|_| httparse::Error::Status)?,
     );
     head.set_version(match parsed.version {
         Some(0) => Version::HTTP_10,
@@ -119,29 +119,53 @@ pub(super) fn take_response(read: &mut BytesMut) -> Result<Option<Box<ResponseHe
     });
     head.set_reason_phrase(parsed.reason)
         .map_err(|_| httparse::Error::Status)?;
-    // Names and values share what was read; where they stand in it outlives the parser's borrow of it.
-    let start = read.as_ptr() as usize;
-    let place = |bytes: &[u8]| {
-        let at = bytes.as_ptr() as usize - start;
-        at..at + bytes.len()
-    };
-    let places: Vec<_> = parsed
-        .headers
-        .iter()
-        .map(|field| (place(field.name.as_bytes()), place(field.value)))
-        .collect();
+    let places = places(read, parsed.headers);
     let text = read.split_to(end).freeze();
-    for (name, value) in places {
-        // Lines that were folded become one (RFC 9112 §5.2).
-        let value = header_value_from_raw(text.slice(value));
-        head.append_header(text.slice(name).into_case_header_name(), value)
-            .map_err(|_| BadHead::Field)?;
+    put_fields(&text, &places, |name, value| {
+        head.append_header(name, value)
+    })?;
+    if let Some((first, _)) = places.first() {
+        let spelling = Spelling::new(text.slice(first.start..));
+        head.extensions_mut().insert(spelling);
     }
     if head.headers.contains_key(header::TRANSFER_ENCODING) {
         // It overrides a length (RFC 9112 §6.3).
         head.remove_header(&header::CONTENT_LENGTH);
     }
     Ok(Some(head))
+}
+
+/// Where the names and values of fields stand in what was read. They share it with the head, and that outlives the
+/// parser's borrow of it.
+pub(super) fn places(read: &[u8], fields: &[httparse::Header<'_>]) -> Vec<Place> {
+    let start = read.as_ptr() as usize;
+    let place = |bytes: &[u8]| {
+        let at = bytes.as_ptr() as usize - start;
+        at..at + bytes.len()
+    };
+    let fields = fields.iter();
+    fields
+        .map(|field| (place(field.name.as_bytes()), place(field.value)))
+        .collect()
+}
+
+/// Of a field's name, and its value.
+pub(super) type Place = (Range<usize>, Range<usize>);
+
+/// Put the fields that stand there into a head.
+pub(super) fn put_fields<T>(
+    text: &Bytes,
+    places: &[Place],
+    mut put: impl FnMut(HeaderName, HeaderValue) -> pingora::Result<T>,
+) -> Result<(), BadHead> {
+    for (name, value) in places {
+        let name = text.get(name.clone()).unwrap_or_default();
+        let name = HeaderName::from_bytes(name).map_err(|_| BadHead::Field)?;
+        // Lines that were folded become one (RFC 9112 §5.2).
+        let value = header_value_from_raw(text.slice(value.clone()));
+        put(name, value).map_err(|_| BadHead::Field)?;
+    }
+    Ok(())
 }
 
 /// How the body of a response is framed (RFC 9112 §6.3).
@@ -151,7 +175,7 @@ pub(super) fn response_body(request: &Method, head: &ResponseHeader) -> Result<R
         return Ok(Reader::NONE);
     }
     Ok(match length {
-        _ if is_chunked(&head.headers) => Reader::Chunks(ChunkScan::default(), 0),
+        _ if is_chunked(&head.headers) => Reader::chunks(),
         Some(length) => Reader::Length(length),
         None => Reader::Close,
     })
@@ -172,14 +196,14 @@ pub(super) fn keeps_connection(head: &ResponseHeader) -> bool {
 }
 
 /// Whether `chunked` is the last coding.
-fn is_chunked(fields: &HeaderMap) -> bool {
+pub(super) fn is_chunked(fields: &HeaderMap) -> bool {
     let last = fields.get_all(header::TRANSFER_ENCODING).iter().next_back();
     let last = last.and_then(|value| value.as_bytes().rsplit(|byte| *byte == b',').next());
     last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// The length, which may be said more than once if it is always the same (RFC 9110 §8.6).
-fn length(fields: &HeaderMap) -> Result<Option<u64>, BadHead> {
+pub(super) fn length(fields: &HeaderMap) -> Result<Option<u64>, BadHead> {
     if fields.contains_key(header::TRANSFER_ENCODING) {
         return Ok(None);
     }
@@ -228,9 +252,9 @@ mod tests {
         let values: Vec<_> = head.headers.get_all("x-mine").iter().collect();
         assert_eq!(values, ["a", "b"]);
         assert_eq!(head.headers["folded"], "a b");
-        let mut wire = Vec::new();
-        head.header_to_h1_wire(&mut wire);
-        assert!(wire.starts_with(b"X-Mine: a\r\n"), "spelling is kept");
+        let mine = HeaderName::from_static("x-mine");
+        let mut speller = Speller::new(&head.extensions);
+        assert_eq!(speller.spell(&mine), b"X-Mine", "spelling is kept");
         for cut in 0..text.len() - 4 {
             let part = text.get(..cut).unwrap();
             assert!(matches!(response(part), Ok(None)), "{cut}");
@@ -257,7 +281,7 @@ mod tests {
 
     #[test]
     fn bodies_are_framed_by_their_heads() {
-        let chunks = Reader::Chunks(ChunkScan::default(), 0);
+        let chunks = Reader::chunks();
         let cases = [
             ("content-length: 5\r\n", Ok(Reader::Length(5))),
             (
@@ -328,7 +352,7 @@ mod tests {
         let mut out = BytesMut::new();
         assert_eq!(request_body(&head, &mut own, true), Ok(Writer::Chunks));
         write_request(&head, &own, &mut out).unwrap();
-        let expected = "POST /a?b HTTP/1.1\r\nX-Mine: 1\r\nx-mine: 2\r\n\
+        let expected = "POST /a?b HTTP/1.1\r\nx-mine: 1\r\nx-mine: 2\r\n\
                         x-real-ip: 192.0.2.2\r\ntransfer-encoding: chunked\r\n\r\n";
         assert_eq!(str::from_utf8(&out), Ok(expected));
     }

@@ -1,33 +1,38 @@
 //! Connections of HTTP/1, and the exchange with an upstream that speaks HTTP/1.1.
 //!
 //! Here the data path is ours: Pingora's loop moves futures of tens of kilobytes for each request, and joins two tasks
-//! by channels. Its session is what the client is spoken with, the phases are the same, and it has the exchanges that
-//! are not of this kind: those of HTTP/2, on either side.
+//! by channels. The phases are the same, and it has the exchanges that are not of this kind: those of HTTP/2, on either
+//! side.
 //!
 //! 1. [`serve`] reads one request after another, and takes each through the phases.
-//! 2. [`exchange`] asks the peers: a head and its body to one of them, the response to the client.
-//! 3. [`connection`] is what a peer is spoken with on, [`pool`] keeps it for the next request.
-//! 4. [`head`] and [`body`] are what stands on the wire, without sockets and clocks.
+//! 2. [`client`] is whom a request comes from and its response goes to, [`session`] shows it to phases and to Pingora.
+//! 3. [`exchange`] asks the peers: a head and its body to one of them, the response to the client.
+//! 4. [`connection`] is what a peer is spoken with on, [`pool`] keeps it for the next request.
+//! 5. [`client_head`], [`head`], [`spelling`] and [`body`] are what stands on the wire, without sockets and clocks.
 
 mod body;
+mod client;
+mod client_head;
 mod connection;
 mod deadline;
 mod exchange;
 mod head;
 mod pool;
+mod session;
+mod spelling;
 
 pub use pool::Pools;
 pub(crate) use pool::{Likeness, Pool};
+pub(crate) use session::Left;
 
 use crate::context::{self, Connection, Context};
-use crate::interpose::Interposed;
 use crate::io::Io;
 use crate::phase::{accept, failure, log, request, upstream_peer};
 use crate::serve::Server;
 use crate::state::Limits;
+use client::{Client, NoRequest};
 use deadline::Deadline;
-use pingora::ErrorType;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::ProxyHttp;
 use std::future::poll_fn;
@@ -49,8 +54,9 @@ pub(crate) async fn serve<P>(
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
     let mut idle = Deadline::default();
     let mut wait = limits.idle_timeout;
-    let mut next = Some((Box::new(io), Reuse::first(limits)));
-    while let Some((mut io, reuse)) = next {
+    let left = Left::default();
+    let mut next = Some(Box::new(io));
+    while let Some(mut io) = next {
         let begun = poll_fn(|cx| match io.poll_begin(cx) {
             Poll::Pending => idle.poll(cx, wait).map(|()| false),
             ready => ready,
@@ -65,85 +71,63 @@ pub(crate) async fn serve<P>(
             return;
         }
         idle.clear();
+        let is_last = connection.clock.requests() + 1 >= limits.requests_per_connection;
         // Boxed, for a connection that waits does not need the room that requests take.
-        let stopped = stopped.as_mut();
-        let served = Box::pin(message(server, io, reuse, connection, &mut wait, stopped));
-        next = served.await;
+        let client = Box::pin(read(io, is_last, stopped.as_mut())).await;
+        let Some(client) = client else {
+            return;
+        };
+        next = Box::pin(message(server, client, &left, connection, &mut wait)).await;
+        // Now that the rest of its body is read as well, the next head may come.
+        connection.clock.request_is_done();
     }
 }
 
-/// What is known of a connection from one request to the next.
-enum Reuse {
-    /// So many may follow the first.
-    First(u32),
-    Again(Option<HttpPersistentSettings>),
-}
-
-impl Reuse {
-    fn first(limits: &Limits) -> Reuse {
-        Reuse::First(limits.requests_per_connection.saturating_sub(1))
-    }
-
-    fn apply(self, session: &mut ServerSession) {
-        match self {
-            Reuse::First(more) => {
-                session.set_keepalive(Some(FIRST_HEAD_SECONDS));
-                session.set_keepalive_reuses_remaining(Some(more));
-            }
-            Reuse::Again(Some(settings)) => settings.apply_to_session(session),
-            Reuse::Again(None) => {}
-        }
-    }
-}
-
-/// Pingora's session waits so long for the rest of the first head; [`Io`] for less.
-const FIRST_HEAD_SECONDS: u64 = 60;
-
-/// Serve a request, of which some has come; the connection, if it can be used again.
-async fn message<P>(
-    server: &Server<P>,
-    io: Box<Io>,
-    reuse: Reuse,
-    connection: &Arc<Connection>,
-    wait: &mut Duration,
-    stopped: Pin<&mut impl Future>,
-) -> Option<(Box<Io>, Reuse)>
-where
-    P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
-{
-    let mut session = ServerSession::new_http1(io);
-    reuse.apply(&mut session);
+/// Read a request, of which some has come.
+async fn read(io: Box<Io>, is_last: bool, stopped: Pin<&mut impl Future>) -> Option<Box<Client>> {
     let read = tokio::select! {
         biased;
-        read = session.read_request() => read,
+        read = Client::read(io, is_last) => read,
         // Not all of it has come: it is for nobody.
         _ = stopped => return None,
     };
     match read {
-        Ok(true) => {}
-        Ok(false) => return None,
-        Err(error) => {
-            if *error.etype() == ErrorType::InvalidHTTPHeader {
-                // A client that is gone does not read it.
-                let _ = session.respond_error(400).await;
-            }
-            session.shutdown().await;
-            return None;
+        Ok(client) => Some(Box::new(client)),
+        Err(NoRequest::Gone) => None,
+        Err(NoRequest::Bad(mut io, bad)) => {
+            tracing::debug!(%bad, "not a request");
+            io.refuse().await;
+            None
         }
     }
+}
+
+/// Serve a request; the connection, if it can be used again.
+async fn message<P>(
+    server: &Server<P>,
+    client: Box<Client>,
+    left: &Left,
+    connection: &Arc<Connection>,
+    wait: &mut Duration,
+) -> Option<Box<Io>>
+where
+    P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
+{
+    let mut session = left.session(client);
     let mut context = Context::new(&server.state, Some(connection.clone()), None);
+    context.left = left.clone();
     *wait = context.state.limits.idle_timeout;
-    let reused = match request(server, &mut session, &mut context).await {
-        // Within a response, perhaps: then the client sees that it broke off.
-        Next::Nothing => return None,
-        Next::Request => finish(session).await,
-        Next::Pingora => Box::pin(hand_over(server, session, context)).await,
-    };
-    // Now that the rest of its body is read as well, the next head may come.
-    connection.clock.request_is_done();
-    let (stream, settings) = reused?.consume();
-    let io = stream.into_any().downcast().ok()?;
-    Some((io, Reuse::Again(settings)))
+    match request(server, &mut session, &mut context).await {
+        Next::Nothing => {}
+        Next::Request => drop(session.finish_body().await),
+        Next::Pingora => {
+            let served = server.proxy.process_new_http(session, &server.stop);
+            Box::pin(context::hand_over(context, served)).await;
+            session = ServerSession::new_custom(Box::new(()));
+        }
+    }
+    drop(session);
+    left.take()?.renew().await
 }
 
 /// What a connection goes on with after a request.
@@ -163,7 +147,7 @@ async fn request<P>(
     context: &mut Context,
 ) -> Next {
     if server.stop.has_changed().unwrap_or(true) {
-        session.set_keepalive(None);
+        context.end_connection();
     }
     let journal = &server.journal;
     match phases(session, context).await {
@@ -183,13 +167,6 @@ async fn request<P>(
     }
 }
 
-/// The connection, if it can be used again.
-async fn finish(session: ServerSession) -> Option<ReusedHttpStream> {
-    let settings = HttpPersistentSettings::for_session(&session);
-    let stream = session.finish().await.ok().flatten()?;
-    Some(ReusedHttpStream::from_reusable_stream(stream, settings))
-}
-
 /// The life of a request; what the trait in the binary's `app.rs` says line by line, as far as it is not Pingora's.
 async fn phases(session: &mut ServerSession, context: &mut Context) -> pingora::Result<Next> {
     accept::run(session, context)?;
@@ -203,24 +180,4 @@ async fn phases(session: &mut ServerSession, context: &mut Context) -> pingora::
     }
     exchange::run(session, context).await?;
     Ok(Next::Request)
-}
-
-/// Let Pingora go on with a request that has its upstream.
-async fn hand_over<P>(
-    server: &Server<P>,
-    mut session: ServerSession,
-    mut context: Context,
-) -> Option<ReusedHttpStream>
-where
-    P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
-{
-    // One whose head was not read by Pingora.
-    if context.interposed.is_none() {
-        Interposed::put(&mut session, &mut context, None);
-    }
-    context::hand_over(
-        context,
-        server.proxy.process_new_http(session, &server.stop),
-    )
-    .await
 }

@@ -11,6 +11,8 @@ use tokio::time::{Instant, Sleep};
 #[derive(Debug, Default)]
 pub(crate) struct HeadClock {
     heads: AtomicU32,
+    /// The connection ends with the present response.
+    last: AtomicBool,
     /// The last response is whole, and ends the connection.
     answered: AtomicBool,
 }
@@ -27,6 +29,15 @@ impl HeadClock {
         if now & 1 == 1 {
             self.heads.store(now.wrapping_add(1), Ordering::Relaxed);
         }
+    }
+
+    /// The connection is to end with the response to the present request.
+    pub(crate) fn response_is_last(&self) {
+        self.last.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_last_response(&self) -> bool {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// The connection ends with a response that was sent to its end.

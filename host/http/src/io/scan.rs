@@ -40,7 +40,7 @@ impl Io {
                     Err(refusal) => refusal,
                 };
                 if number & 1 == 0 {
-                    self.stream.write_last_now(refusal_text(refusal).as_bytes());
+                    self.refuse_with(refusal);
                 }
                 self.guard.refused(refusal);
             }
@@ -58,14 +58,14 @@ impl Io {
         Err(io::Error::new(io::ErrorKind::InvalidData, text))
     }
 
-    /// Look at what is sent to the client: what Pingora and its libraries refuse, they tell nobody else.
+    /// The answer to a message that is not read any further.
+    pub(super) fn refuse_with(&mut self, refusal: Refusal) {
+        self.stream.write_last_now(refusal_text(refusal).as_bytes());
+    }
+
+    /// Look at what is sent to the client: what Pingora's libraries refuse in HTTP/2, they tell nobody else.
     pub(super) fn scan_written(&mut self, bytes: &[u8]) {
         match &mut self.scan {
-            Scan::Messages(_) if self.deadline.clock.now() & 1 == 1 => {}
-            // Before a head is handed on, its parser is the only one that writes.
-            Scan::Messages(_) if bytes.starts_with(b"HTTP/1.") => {
-                self.guard.refused(Refusal::Malformed);
-            }
             Scan::Messages(_) => {}
             Scan::Frames(scan) => scan.written(bytes, |said| match said {
                 Said::Cut(cut) => self.guard.cut(cut),
@@ -75,7 +75,6 @@ impl Io {
     }
 }
 
-/// The answer to a message that is not read any further.
 fn refusal_text(refusal: Refusal) -> String {
     let (status, text) = match refusal {
         Refusal::UriBytes => ("414 URI Too Long", "414 request target too long"),

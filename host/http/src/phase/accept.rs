@@ -40,10 +40,6 @@ pub fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Resul
         // Nobody says so later: what is not there does not pass.
         clock.passed(true);
     }
-    if session.req_header().version == Version::HTTP_10 {
-        // It knows no 1xx (RFC 9110 §15.2).
-        session.set_ignore_info_resp(true);
-    }
     set_deadlines(session, &context.state.limits);
     identify(session.req_header_mut(), context);
     let checked = check(session.req_header_mut(), context);
@@ -51,14 +47,9 @@ pub fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Resul
 }
 
 fn set_deadlines(session: &mut ServerSession, limits: &Limits) {
-    // Where the parser switched keep-alive off (a request with both length and encoding, say), it
-    // stays off.
-    if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(limits.idle_timeout.as_secs().max(1)));
-    }
     session.set_read_timeout(Some(limits.read_timeout));
     session.set_write_timeout(Some(limits.write_timeout));
-    // Of a body that is not read when its response is whole: Pingora ends the connection instead, but says so nowhere.
+    // Of a body that is not read when its response is whole: the connection ends instead.
     session.set_total_drain_timeout(Some(limits.read_timeout));
 }
 

@@ -52,7 +52,7 @@ pub async fn run(session: &mut ServerSession, error: &Error, context: &mut Conte
     }
     if !keeps_connection {
         // What is left of the request is not read: the connection ends with this response.
-        session.set_keepalive(None);
+        context.end_connection();
     }
     let reply = match instead.unwrap_or(Instead::Status(code)) {
         Instead::Reply(reply) => reply,

@@ -44,7 +44,7 @@ pub(super) async fn hold(
     let wanted = responses.is_some() || chain.wants_trailers(&plugins.progress);
     drop(plugins);
     if wanted || held.is_some() {
-        Interposed::put(session, context, held);
+        Interposed::put(session, context, shared.clone(), held);
     }
     Ok(None)
 }

@@ -50,7 +50,7 @@ pub(crate) async fn pass(
         && head.remove_header(&header::TRANSFER_ENCODING).is_some()
     {
         // It knows no chunks (RFC 9112 §6.1): the body ends with the connection.
-        session.set_keepalive(None);
+        context.end_connection();
     }
     hsts::add(head, context)?;
     match respond::run_plugins(session, context, head).await? {

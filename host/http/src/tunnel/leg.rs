@@ -129,7 +129,7 @@ fn own_head(head: &RequestHeader) -> RequestHeader {
 }
 
 /// Wait until the client is gone: what it asked for is for nobody then. What it sends for the tunnel waits.
-async fn gone(session: &mut ServerSession) -> Box<Error> {
+pub(super) async fn gone(session: &mut ServerSession) -> Box<Error> {
     match session.read_body_or_idle(true).await {
         Err(error) => error.into_down(),
         Ok(_) => internal("a body where there is none"),

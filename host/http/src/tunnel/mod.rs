@@ -8,7 +8,7 @@
 //! 2. [`leg`]: the request goes to a peer over a connection of its own. The phases are those of any request:
 //!    plugins have seen the head, choose the upstream, and edit the copy that is sent.
 //! 3. The upstream answers something else than 101: [`relay`].
-//! 4. It answers 101: plugins see the head, the client's stream is taken out of Pingora's session, and
+//! 4. It answers 101: plugins see the head, the client's stream is taken out of its session, and
 //!    [`carry`] moves bytes both ways. Of those, plugins see nothing.
 
 mod carry;
@@ -74,7 +74,7 @@ pub(crate) async fn run(
                 .await
         }
         client => {
-            let (client, early) = take(client)?;
+            let (client, early) = take(client, context)?;
             let sides = Sides { client, upstream };
             sides.join(early, silence, metrics, &mut traffic).await
         }
@@ -122,7 +122,7 @@ async fn open(
         if !respond::is_bodiless(head.status) {
             head.insert_header(header::CONTENT_LENGTH, 0)?;
         }
-        session.set_keepalive(None);
+        context.end_connection();
         respond::write(session, head, Bytes::new()).await?;
         return Ok(None);
     }
@@ -149,11 +149,8 @@ fn bad_answer(what: &'static str) -> Box<Error> {
 
 /// Take the client's socket out of a session that has got its 101, and what the client had sent after its
 /// request. The session stays, for the log.
-fn take(session: &mut ServerSession) -> pingora::Result<(Stream, Bytes)> {
-    let io = session
-        .stream()
-        .and_then(|stream| stream.as_any().downcast_ref::<Io>());
-    let taken = io.and_then(Io::take);
+fn take(session: &mut ServerSession, context: &Context) -> pingora::Result<(Stream, Bytes)> {
+    let taken = context.left.look(session, Io::take).flatten();
     let taken = taken.ok_or_else(|| internal("the client's stream is another"))?;
     Ok((taken.stream, taken.unread))
 }

@@ -1,6 +1,6 @@
 //! An upstream that did not switch protocols: its answer goes to the client as any other.
 
-use super::leg::{Answer, broken};
+use super::leg::{Answer, broken, gone};
 use crate::context::Context;
 use crate::hop_by_hop;
 use crate::phase;
@@ -28,12 +28,16 @@ pub(super) async fn run(
     let mut head = ResponseHeader::from(parts);
     strip(&mut head);
     // The client may have sent more already, in the other protocol: it is not the next request.
-    session.set_keepalive(None);
+    context.end_connection();
     phase::response::run(session, &mut head, context).await?;
     let mut end = body.is_end_stream();
     write(session, HttpTask::Header(Box::new(head), end)).await?;
     while !end {
-        let task = next(&mut body, answer.read_timeout).await?;
+        let task = tokio::select! {
+            biased;
+            task = next(&mut body, answer.read_timeout) => task?,
+            error = gone(session) => return Err(error),
+        };
         end = matches!(task, HttpTask::Done);
         write(session, task).await?;
     }

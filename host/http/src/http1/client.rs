@@ -1,0 +1,399 @@
+//! The client of a request: the request as it is read from it, the response as it is written to it.
+
+use super::body::{Reader, Writer};
+use super::client_head::{self, Closing};
+use super::deadline::Deadline;
+use super::head::BadHead;
+use crate::io::Io;
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::date::get_cached_date;
+use pingora::{Error, ErrorType};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+/// Room for what is read at once: of a head, and of a body.
+const HEAD_READ: usize = 2 * 1024;
+const BODY_READ: usize = 32 * 1024;
+
+/// As much of a request's body is kept, to be sent to another peer.
+const AGAIN_BYTES_MAX: usize = 64 * 1024;
+
+/// How often a client is looked after that may still send its body.
+const GONE_INTERVAL: Duration = Duration::from_millis(25);
+
+/// A connection with a client, and the request that is served on it.
+pub(super) struct Client {
+    io: Box<Io>,
+    pub(super) head: Box<RequestHeader>,
+    /// Read of the body, and not taken yet.
+    read: BytesMut,
+    body: Reader,
+    /// Whether there is a body at all.
+    has_body: bool,
+    again: Again,
+    reading: Deadline,
+    looking: Deadline,
+    /// Between reads of the body.
+    read_timeout: Duration,
+    /// For all that is left of it once the response is whole.
+    drain_timeout: Duration,
+    /// The last head that was written.
+    written: Option<Box<ResponseHeader>>,
+    response: Writer,
+    /// All of the response was written.
+    is_answered: bool,
+    keeps: bool,
+    received: usize,
+    sent: usize,
+}
+
+/// What is kept of a request's body.
+#[derive(Default)]
+struct Again {
+    is_wanted: bool,
+    bytes: BytesMut,
+    /// There was more of it than is kept.
+    is_cut: bool,
+}
+
+impl Again {
+    fn keep(&mut self, data: &[u8]) {
+        if !self.is_wanted || self.is_cut {
+            return;
+        }
+        if self.bytes.len() + data.len() > AGAIN_BYTES_MAX {
+            self.is_cut = true;
+            self.bytes = BytesMut::new();
+        } else {
+            self.bytes.extend_from_slice(data);
+        }
+    }
+}
+
+/// Why there is no request.
+pub(super) enum NoRequest {
+    /// The client is gone, or was refused.
+    Gone,
+    /// What it sent is no head. The connection ends with the answer to it.
+    Bad(Box<Io>, BadHead),
+}
+
+impl Client {
+    /// Read a request's head. With `is_last` the connection ends with it.
+    pub(super) async fn read(mut io: Box<Io>, is_last: bool) -> Result<Client, NoRequest> {
+        let mut read = BytesMut::with_capacity(HEAD_READ);
+        let head = loop {
+            let filled = poll_fn(|cx| poll_read_buf(Pin::new(&mut io), cx, &mut read)).await;
+            match filled {
+                Ok(1..) if !io.has_head() => read.reserve(HEAD_READ),
+                Ok(1..) => match client_head::take_request(&mut read) {
+                    Ok(Some(head)) => break head,
+                    Ok(None) => read.reserve(HEAD_READ),
+                    Err(bad) => return Err(NoRequest::Bad(io, bad)),
+                },
+                Ok(0) | Err(_) => return Err(NoRequest::Gone),
+            }
+        };
+        let body = match client_head::request_body(&head) {
+            Ok(body) => body,
+            Err(bad) => return Err(NoRequest::Bad(io, bad)),
+        };
+        Ok(Client {
+            io,
+            keeps: !is_last && client_head::keeps_connection(&head),
+            head,
+            read,
+            has_body: !body.is_over(),
+            body,
+            again: Again::default(),
+            reading: Deadline::default(),
+            looking: Deadline::default(),
+            read_timeout: Duration::MAX,
+            drain_timeout: Duration::MAX,
+            written: None,
+            response: Writer::Length(0),
+            is_answered: false,
+            received: 0,
+            sent: 0,
+        })
+    }
+
+    pub(super) fn io(&self) -> &Io {
+        &self.io
+    }
+
+    /// Whether the request has no body.
+    pub(super) fn has_no_body(&self) -> bool {
+        !self.has_body
+    }
+
+    /// Whether all of the request's body was taken.
+    pub(super) fn is_read(&self) -> bool {
+        self.body.is_over()
+    }
+
+    /// Bytes of the request's body that were taken.
+    pub(super) fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Bytes of the response's body that were written.
+    pub(super) fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// The last head that was written.
+    pub(super) fn written(&self) -> Option<&ResponseHeader> {
+        self.written.as_deref()
+    }
+
+    /// Whether the connection has left HTTP.
+    pub(super) fn has_switched(&self) -> bool {
+        let written = self.written.as_ref();
+        written.is_some_and(|head| head.status == StatusCode::SWITCHING_PROTOCOLS)
+    }
+
+    pub(super) fn read_timeout(&self) -> Duration {
+        self.read_timeout
+    }
+
+    pub(super) fn set_read_timeout(&mut self, timeout: Duration) {
+        self.read_timeout = timeout;
+    }
+
+    pub(super) fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
+    }
+
+    pub(super) fn set_drain_timeout(&mut self, timeout: Duration) {
+        self.drain_timeout = timeout;
+    }
+
+    /// Keep the beginning of the request's body, from now on.
+    pub(super) fn keep_body(&mut self) {
+        self.again.is_wanted = true;
+    }
+
+    /// What was kept of it, unless that is not all that was taken.
+    pub(super) fn kept_body(&self) -> Option<Bytes> {
+        let kept = &self.again.bytes;
+        (!kept.is_empty()).then(|| Bytes::copy_from_slice(kept))
+    }
+
+    /// Whether more was taken than is kept.
+    pub(super) fn is_kept_body_cut(&self) -> bool {
+        self.again.is_cut
+    }
+
+    /// The next data of the request's body; `None` at its end. Nothing is lost where this is dropped.
+    pub(super) async fn read_body(&mut self) -> pingora::Result<Option<Bytes>> {
+        poll_fn(|cx| self.poll_body(cx)).await
+    }
+
+    /// As [`Client::read_body`]; without an end, or where no body is expected, until the client is gone.
+    pub(super) async fn read_body_or_wait(
+        &mut self,
+        no_body: bool,
+    ) -> pingora::Result<Option<Bytes>> {
+        if no_body || self.is_read() {
+            return Err(poll_fn(|cx| self.poll_gone(cx)).await);
+        }
+        self.read_body().await
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<pingora::Result<Option<Bytes>>> {
+        loop {
+            if self.body.is_over() {
+                return Poll::Ready(Ok(None));
+            }
+            let data = self.body.take(&mut self.read);
+            let data = data.map_err(|bad| {
+                let bad = io::Error::new(io::ErrorKind::InvalidData, bad);
+                Error::because(ErrorType::ReadError, READING, bad)
+            })?;
+            if !data.is_empty() {
+                self.reading.clear();
+                self.received += data.len();
+                self.again.keep(&data);
+                return Poll::Ready(Ok(Some(data)));
+            }
+            if self.body.is_over() {
+                continue;
+            }
+            self.read.reserve(BODY_READ);
+            match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read) {
+                Poll::Ready(Ok(0)) => {
+                    let gone = Error::explain(ErrorType::ConnectionClosed, READING);
+                    return Poll::Ready(Err(gone));
+                }
+                Poll::Ready(Ok(_)) => self.reading.clear(),
+                Poll::Ready(Err(error)) => {
+                    let error = Error::because(ErrorType::ReadError, READING, error);
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => {
+                    ready!(self.reading.poll(cx, self.read_timeout));
+                    return Poll::Ready(Err(Error::explain(ErrorType::ReadTimedout, READING)));
+                }
+            }
+        }
+    }
+
+    /// Ready once the client is gone. What it sends meanwhile waits.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Box<Error>> {
+        let gone = || Error::explain(ErrorType::ConnectionClosed, "while its response is awaited");
+        while !self.body.is_over() {
+            if self.io.is_gone() {
+                return Poll::Ready(gone());
+            }
+            ready!(self.looking.poll(cx, GONE_INTERVAL));
+            self.looking.clear();
+        }
+        let mut nothing = [MaybeUninit::uninit(); 1];
+        let mut nothing = ReadBuf::uninit(&mut nothing);
+        let read = ready!(Pin::new(&mut *self.io).poll_read(cx, &mut nothing));
+        Poll::Ready(match read {
+            Ok(()) => gone(),
+            Err(error) => Error::because(ErrorType::ReadError, "after a request", error),
+        })
+    }
+
+    /// Write a head: the final one, or an informational one before it. What goes beyond that is not written.
+    pub(super) async fn write_head(&mut self, head: Box<ResponseHeader>) -> pingora::Result<()> {
+        let has_final = self.written.as_ref().is_some_and(|head| is_final(head));
+        let is_unknown = !is_final(&head) && self.head.version == Version::HTTP_10;
+        if has_final || is_unknown {
+            tracing::debug!(
+                status = head.status.as_u16(),
+                "a head that nobody waits for"
+            );
+            return Ok(());
+        }
+        if is_final(&head) {
+            self.response = client_head::response_body(&self.head.method, &head);
+            self.keeps &= self.response != Writer::Close && !self.io.is_last_response();
+            self.is_answered = self.response == Writer::Length(0);
+        }
+        let closing = (!head.status.is_informational()).then(|| Closing {
+            date: get_cached_date(),
+            keeps_connection: self.keeps,
+        });
+        self.io
+            .gather(|out| client_head::write_response(&head, closing.as_ref(), out));
+        // The rest goes out once there is much of it, or nothing more comes for now.
+        let goes_now = head.status.is_informational() || self.is_answered;
+        self.written = Some(head);
+        match goes_now {
+            true => self.flush().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Write data of the body; with `end` it is the last. Of a body with a length, no more is written than that.
+    pub(super) async fn write_body(&mut self, data: Bytes, end: bool) -> pingora::Result<()> {
+        if self.is_answered {
+            return Ok(());
+        }
+        let framed = self.response.frame(data.len(), end);
+        let data = data.get(..framed.data).unwrap_or_default();
+        if let Some(before) = framed.before {
+            self.io
+                .gather(|out| out.extend_from_slice(before.as_bytes()));
+        }
+        self.io.write_all(data).await.map_err(unwritten)?;
+        self.io.gather(|out| out.extend_from_slice(framed.after));
+        self.sent += data.len();
+        self.is_answered = end && self.response.is_whole() || self.response == Writer::Length(0);
+        // Of what has a length, more comes soon, unless that waits for the rest of the request.
+        match self.is_answered || !matches!(self.response, Writer::Length(_)) || !self.is_read() {
+            true => self.flush().await,
+            false => Ok(()),
+        }
+    }
+
+    /// The response ends here.
+    ///
+    /// # Errors
+    /// It was said to be longer, or the client does not take it.
+    pub(super) async fn end(&mut self) -> pingora::Result<()> {
+        if !self.is_answered && self.written.as_ref().is_some_and(|head| is_final(head)) {
+            self.write_body(Bytes::new(), true).await?;
+            if !self.is_answered {
+                let kind = ErrorType::new("PrematureBodyEnd");
+                return Err(Error::explain(
+                    kind,
+                    "the response is shorter than its length",
+                ));
+            }
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> pingora::Result<()> {
+        self.io.flush().await.map_err(unwritten)
+    }
+
+    /// Take what is left of the request's body, for as long as that may take.
+    pub(super) async fn drain(&mut self) -> pingora::Result<()> {
+        let time = self.drain_timeout;
+        let draining = async {
+            while self.read_body().await?.is_some() {}
+            Ok(())
+        };
+        match tokio::time::timeout(time, draining).await {
+            Ok(drained) => drained,
+            Err(_) => Err(Error::explain(ErrorType::ReadTimedout, READING)),
+        }
+    }
+
+    /// Close the connection.
+    pub(super) async fn close(&mut self) {
+        // The client may be gone already.
+        let _ = AsyncWriteExt::shutdown(&mut self.io).await;
+    }
+
+    /// The connection, if another request may come on it. One whose response broke off is dropped as it is.
+    pub(super) async fn renew(mut self) -> Option<Box<Io>> {
+        if !self.is_answered {
+            return None;
+        }
+        if !self.keeps {
+            self.close().await;
+            return None;
+        }
+        if !self.is_read() {
+            self.drain().await.ok()?;
+        }
+        Some(self.io)
+    }
+}
+
+const READING: &str = "reading the request's body";
+
+fn unwritten(error: io::Error) -> Box<Error> {
+    Error::because(ErrorType::WriteError, "writing a response", error)
+}
+
+/// A 101 is the last head of HTTP on its connection.
+fn is_final(head: &ResponseHeader) -> bool {
+    !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("io", &self.io)
+            .field("body", &self.body)
+            .field("response", &self.response)
+            .finish_non_exhaustive()
+    }
+}
