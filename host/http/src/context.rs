@@ -7,7 +7,7 @@ use crate::connect::ProxiedFor;
 use crate::error_pages::ErrorPages;
 use crate::guard::Guard;
 use crate::handshake::ClientFields;
-use crate::http1::Left;
+use crate::http1::{Left, Spelling};
 use crate::interpose::Back;
 use crate::io::HeadClock;
 use crate::peer::Lending;
@@ -80,6 +80,8 @@ pub struct Context {
     pub(crate) route: Option<Arc<Route>>,
     /// Of a request that a plugin is interested in.
     pub(crate) plugins: Option<Shared>,
+    /// How the client spelled the fields of its head.
+    pub(crate) spelling: Spelling,
     /// Where a client of HTTP/1 is left when its session is dropped.
     pub(crate) left: Left,
     /// Where the client's session comes back from behind ours.
@@ -168,6 +170,7 @@ impl Context {
             facts: Arc::default(),
             route: None,
             plugins: None,
+            spelling: Spelling::default(),
             left: Left::default(),
             interposed: None,
             instead: None,

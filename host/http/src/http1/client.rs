@@ -4,6 +4,7 @@ use super::body::{Reader, Writer};
 use super::client_head::{self, Closing};
 use super::deadline::Deadline;
 use super::head::BadHead;
+use super::spelling::Spelling;
 use crate::io::Io;
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, Version};
@@ -34,6 +35,8 @@ const GONE_INTERVAL: Duration = Duration::from_millis(25);
 pub(super) struct Client {
     io: Box<Io>,
     pub(super) head: Box<RequestHeader>,
+    /// Of the head's fields, until somebody takes it.
+    pub(super) spelling: Spelling,
     /// Read of the body, and not taken yet.
     read: BytesMut,
     body: Reader,
@@ -91,7 +94,7 @@ impl Client {
     /// Read a request's head. With `is_last` the connection ends with it.
     pub(super) async fn read(mut io: Box<Io>, is_last: bool) -> Result<Client, NoRequest> {
         let mut read = BytesMut::with_capacity(HEAD_READ);
-        let head = loop {
+        let (head, spelling) = loop {
             let filled = poll_fn(|cx| poll_read_buf(Pin::new(&mut io), cx, &mut read)).await;
             match filled {
                 Ok(1..) if !io.has_head() => read.reserve(HEAD_READ),
@@ -111,6 +114,7 @@ impl Client {
             io,
             keeps: !is_last && client_head::keeps_connection(&head),
             head,
+            spelling,
             read,
             has_body: !body.is_over(),
             body,

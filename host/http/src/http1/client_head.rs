@@ -1,7 +1,7 @@
 //! Heads between us and a client (RFC 9112 §2 to §5): the request's as it is read, the response's as it is written.
 
 use super::body::{Reader, Writer};
-use super::head::{self, BadHead, FIELDS_MAX, FIELDS_MORE};
+use super::head::{self, BadHead, FIELDS_MAX};
 use super::spelling::{Speller, Spelling};
 use crate::hop_by_hop::members;
 use crate::interpose::has_body;
@@ -12,32 +12,35 @@ use pingora::protocols::http::authority::validate_request_authority;
 use std::mem::MaybeUninit;
 
 /// Take a request's head from what was read; `None` while it is not all there.
-pub(super) fn take_request(read: &mut BytesMut) -> Result<Option<Box<RequestHeader>>, BadHead> {
+pub(super) fn take_request(
+    read: &mut BytesMut,
+) -> Result<Option<(Box<RequestHeader>, Spelling)>, BadHead> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     let parsing = parsed.parse_with_uninit_headers(read, &mut fields);
     let httparse::Status::Complete(end) = parsing? else {
         return Ok(None);
     };
+    let (mut parts, ()) = http::Request::new(()).into_parts();
     let method = parsed.method.unwrap_or_default();
-    let target = parsed.path.unwrap_or_default().as_bytes();
-    let room = Some(parsed.headers.len() + FIELDS_MORE);
-    let head = RequestHeader::build_no_case(method, target, room);
-    let mut head = Box::new(head.map_err(|_| BadHead::Target)?);
-    head.set_version(match parsed.version {
+    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| httparse::Error::Token)?;
+    parts.version = match parsed.version {
         Some(0) => Version::HTTP_10,
         _ => Version::HTTP_11,
-    });
+    };
+    let target = parsed.path.unwrap_or_default();
+    let target_place = {
+        let at = target.as_ptr() as usize - read.as_ptr() as usize;
+        at..at + target.len()
+    };
     let places = head::places(read, parsed.headers);
     let text = read.split_to(end).freeze();
-    head::put_fields(&text, &places, |name, value| {
-        head.append_header(name, value)
-    })?;
-    if let Some((first, _)) = places.first() {
-        let spelling = Spelling::new(text.slice(first.start..));
-        head.extensions_mut().insert(spelling);
-    }
-    Ok(Some(head))
+    let target = text.slice(target_place);
+    let (fields, spelling) = head::take_fields(text, places)?;
+    parts.headers = fields;
+    let mut head = Box::new(RequestHeader::from(parts));
+    head.set_raw_path(&target).map_err(|_| BadHead::Target)?;
+    Ok(Some((head, spelling)))
 }
 
 /// How the body of a request is framed (RFC 9112 §6.3).
@@ -103,7 +106,8 @@ pub(super) fn write_response(head: &ResponseHeader, closing: Option<&Closing>, o
     out.push(b' ');
     out.extend_from_slice(head.get_reason_phrase().unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
-    let mut speller = Speller::new(&head.extensions);
+    let none = Spelling::default();
+    let mut speller = Speller::new(head.extensions.get().unwrap_or(&none));
     for (name, value) in &head.headers {
         let spelled = speller.spell(name);
         if closing.is_none() || !(name == header::DATE || name == header::CONNECTION) {
@@ -135,7 +139,7 @@ mod tests {
 
     fn request(text: &[u8]) -> Result<Option<(Box<RequestHeader>, BytesMut)>, BadHead> {
         let mut read = BytesMut::from(text);
-        Ok(take_request(&mut read)?.map(|head| (head, read)))
+        Ok(take_request(&mut read)?.map(|(head, _)| (head, read)))
     }
 
     fn head_of(text: &str) -> Box<RequestHeader> {

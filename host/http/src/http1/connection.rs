@@ -4,6 +4,7 @@
 use super::body::{BadBody, Reader, Writer};
 use super::deadline::Deadline;
 use super::head::{self, BadHead, HEAD_BYTES_MAX};
+use super::spelling::Spelling;
 use crate::connect::{Connected, is_quiet};
 use crate::own_fields::OwnFields;
 use bytes::{Bytes, BytesMut};
@@ -164,6 +165,7 @@ impl Connection {
     pub(super) fn begin(
         &mut self,
         head: &RequestHeader,
+        spelling: &Spelling,
         mut own: OwnFields,
         has_body: bool,
     ) -> Result<(), BadHead> {
@@ -171,7 +173,7 @@ impl Connection {
         // From here on, a mistake leaves half a head behind.
         self.request.begun = true;
         self.out.first.reserve(HEAD_USUAL);
-        head::write_request(head, &own, &mut self.out.first)?;
+        head::write_request(head, spelling, &own, &mut self.out.first)?;
         self.keeps = !own.has(&header::CONNECTION);
         self.request = Request {
             begun: true,

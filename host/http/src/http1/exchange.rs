@@ -154,7 +154,7 @@ async fn begin(
 ) -> pingora::Result<()> {
     if upstream_request::is_own(context) {
         let own = upstream_request::run_own(session, context).await?;
-        let begun = connection.begin(session.req_header(), own, has_body);
+        let begun = connection.begin(session.req_header(), &context.spelling, own, has_body);
         return begun.map_err(unsendable);
     }
     let mut head = session.req_header().clone();
@@ -164,7 +164,8 @@ async fn begin(
     if let Some(value) = head.remove_header(&header::CONNECTION) {
         own.set(&header::CONNECTION, value);
     }
-    connection.begin(&head, own, has_body).map_err(unsendable)
+    let begun = connection.begin(&head, &context.spelling, own, has_body);
+    begun.map_err(unsendable)
 }
 
 /// Data of the request's body, through whoever wants to see it, to the peer.

@@ -6,7 +6,7 @@ use crate::hop_by_hop::{self, members};
 use crate::interpose::has_body;
 use crate::own_fields::OwnFields;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader, header_value_from_raw};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(super) const HEAD_BYTES_MAX: usize = 1024 * 1024;
 pub(super) const FIELDS_MAX: usize = 256;
 /// Room for fields that are added on the way.
-pub(super) const FIELDS_MORE: usize = 8;
+const FIELDS_MORE: usize = 8;
 
 /// A head that is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,7 @@ pub(super) enum BadHead {
 /// Write a request's head: the client's, without what is about its connection, with the proxy's own fields.
 pub(super) fn write_request(
     head: &RequestHeader,
+    spelling: &Spelling,
     own: &OwnFields,
     out: &mut BytesMut,
 ) -> Result<(), BadHead> {
@@ -48,7 +49,7 @@ pub(super) fn write_request(
     ] {
         out.extend_from_slice(part);
     }
-    let mut speller = Speller::new(&head.extensions);
+    let mut speller = Speller::new(spelling);
     for (name, value) in &head.headers {
         let spelled = speller.spell(name);
         if !own.has(name) && !hop_by_hop::is_always(name) {
@@ -106,66 +107,68 @@ pub(super) fn take_response(read: &mut BytesMut) -> Result<Option<Box<ResponseHe
     let httparse::Status::Complete(end) = parsing? else {
         return Ok(None);
     };
-    let mut head = Box::new(
-        ResponseHeader::build_no_case(
-            parsed.code.unwrap_or_default(),
-            Some(parsed.headers.len() + FIELDS_MORE),
-        )
-        .map_err(|_| httparse::Error::Status)?,
-    );
-    head.set_version(match parsed.version {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = StatusCode::from_u16(parsed.code.unwrap_or_default())
+        .map_err(|_| httparse::Error::Status)?;
+    parts.version = match parsed.version {
         Some(0) => Version::HTTP_10,
         _ => Version::HTTP_11,
+    };
+    let reason = parsed.reason.filter(|reason| {
+        // What everybody says is not kept.
+        parts.status.canonical_reason() != Some(reason)
     });
-    head.set_reason_phrase(parsed.reason)
-        .map_err(|_| httparse::Error::Status)?;
+    let reason = reason.map(str::to_owned);
     let places = places(read, parsed.headers);
-    let text = read.split_to(end).freeze();
-    put_fields(&text, &places, |name, value| {
-        head.append_header(name, value)
-    })?;
-    if let Some((first, _)) = places.first() {
-        let spelling = Spelling::new(text.slice(first.start..));
-        head.extensions_mut().insert(spelling);
-    }
-    if head.headers.contains_key(header::TRANSFER_ENCODING) {
+    let (fields, spelling) = take_fields(read.split_to(end).freeze(), places)?;
+    parts.headers = fields;
+    if parts.headers.contains_key(header::TRANSFER_ENCODING) {
         // It overrides a length (RFC 9112 §6.3).
-        head.remove_header(&header::CONTENT_LENGTH);
+        parts.headers.remove(header::CONTENT_LENGTH);
+    }
+    parts.extensions.insert(spelling);
+    let mut head = Box::new(ResponseHeader::from(parts));
+    if let Some(reason) = reason {
+        head.set_reason_phrase(Some(&reason))
+            .map_err(|_| httparse::Error::Status)?;
     }
     Ok(Some(head))
 }
 
 /// Where the names and values of fields stand in what was read. They share it with the head, and that outlives the
 /// parser's borrow of it.
-pub(super) fn places(read: &[u8], fields: &[httparse::Header<'_>]) -> Vec<Place> {
+pub(super) fn places(read: &[u8], fields: &[httparse::Header<'_>]) -> Places {
     let start = read.as_ptr() as usize;
     let place = |bytes: &[u8]| {
         let at = bytes.as_ptr() as usize - start;
         at..at + bytes.len()
     };
-    let fields = fields.iter();
-    fields
-        .map(|field| (place(field.name.as_bytes()), place(field.value)))
-        .collect()
+    Places {
+        names: fields
+            .iter()
+            .map(|field| place(field.name.as_bytes()))
+            .collect(),
+        values: fields.iter().map(|field| place(field.value)).collect(),
+    }
 }
 
-/// Of a field's name, and its value.
-pub(super) type Place = (Range<usize>, Range<usize>);
+/// Of names and values, in the same order.
+pub(super) struct Places {
+    names: Vec<Range<usize>>,
+    values: Vec<Range<usize>>,
+}
 
-/// Put the fields that stand there into a head.
-pub(super) fn put_fields<T>(
-    text: &Bytes,
-    places: &[Place],
-    mut put: impl FnMut(HeaderName, HeaderValue) -> pingora::Result<T>,
-) -> Result<(), BadHead> {
-    for (name, value) in places {
-        let name = text.get(name.clone()).unwrap_or_default();
+/// The fields that stand there in a head, and how they are spelled.
+pub(super) fn take_fields(head: Bytes, places: Places) -> Result<(HeaderMap, Spelling), BadHead> {
+    let Places { names, values } = places;
+    let mut fields = HeaderMap::with_capacity(names.len() + FIELDS_MORE);
+    for (name, value) in names.iter().zip(values) {
+        let name = head.get(name.clone()).unwrap_or_default();
         let name = HeaderName::from_bytes(name).map_err(|_| BadHead::Field)?;
         // Lines that were folded become one (RFC 9112 §5.2).
-        let value = header_value_from_raw(text.slice(value.clone()));
-        put(name, value).map_err(|_| BadHead::Field)?;
+        fields.append(name, header_value_from_raw(head.slice(value)));
     }
-    Ok(())
+    Ok((fields, Spelling::new(head, names)))
 }
 
 /// How the body of a response is framed (RFC 9112 §6.3).
@@ -204,11 +207,15 @@ pub(super) fn is_chunked(fields: &HeaderMap) -> bool {
 
 /// The length, which may be said more than once if it is always the same (RFC 9110 §8.6).
 pub(super) fn length(fields: &HeaderMap) -> Result<Option<u64>, BadHead> {
+    let mut values = fields.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
     if fields.contains_key(header::TRANSFER_ENCODING) {
         return Ok(None);
     }
     let mut known = None;
-    for value in fields.get_all(header::CONTENT_LENGTH) {
+    for value in std::iter::once(first).chain(values) {
         for member in value.as_bytes().split(|byte| *byte == b',') {
             let length = digits(member.trim_ascii()).ok_or(BadHead::Length)?;
             if known.is_some_and(|known| known != length) {
@@ -253,7 +260,7 @@ mod tests {
         assert_eq!(values, ["a", "b"]);
         assert_eq!(head.headers["folded"], "a b");
         let mine = HeaderName::from_static("x-mine");
-        let mut speller = Speller::new(&head.extensions);
+        let mut speller = Speller::new(head.extensions.get().unwrap());
         assert_eq!(speller.spell(&mine), b"X-Mine", "spelling is kept");
         for cut in 0..text.len() - 4 {
             let part = text.get(..cut).unwrap();
@@ -351,7 +358,7 @@ mod tests {
         own.remove(&HeaderName::from_static("x-gone"));
         let mut out = BytesMut::new();
         assert_eq!(request_body(&head, &mut own, true), Ok(Writer::Chunks));
-        write_request(&head, &own, &mut out).unwrap();
+        write_request(&head, &Spelling::default(), &own, &mut out).unwrap();
         let expected = "POST /a?b HTTP/1.1\r\nx-mine: 1\r\nx-mine: 2\r\n\
                         x-real-ip: 192.0.2.2\r\ntransfer-encoding: chunked\r\n\r\n";
         assert_eq!(str::from_utf8(&out), Ok(expected));

@@ -24,6 +24,7 @@ mod spelling;
 pub use pool::Pools;
 pub(crate) use pool::{Likeness, Pool};
 pub(crate) use session::Left;
+pub(crate) use spelling::Spelling;
 
 use crate::context::{self, Connection, Context};
 use crate::io::Io;
@@ -36,6 +37,7 @@ use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::ProxyHttp;
 use std::future::poll_fn;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -105,7 +107,7 @@ async fn read(io: Box<Io>, is_last: bool, stopped: Pin<&mut impl Future>) -> Opt
 /// Serve a request; the connection, if it can be used again.
 async fn message<P>(
     server: &Server<P>,
-    client: Box<Client>,
+    mut client: Box<Client>,
     left: &Left,
     connection: &Arc<Connection>,
     wait: &mut Duration,
@@ -113,8 +115,9 @@ async fn message<P>(
 where
     P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
 {
-    let mut session = left.session(client);
     let mut context = Context::new(&server.state, Some(connection.clone()), None);
+    context.spelling = mem::take(&mut client.spelling);
+    let mut session = left.session(client);
     context.left = left.clone();
     *wait = context.state.limits.idle_timeout;
     match request(server, &mut session, &mut context).await {
