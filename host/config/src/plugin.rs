@@ -134,7 +134,7 @@ pub(crate) struct RawPlugins {
     /// "attributes", "limiter", "crypto", or a table, which can say more: see [plugin.NAME].
     #[schemars(example = serde_json::json!(["log", "metrics"]))]
     allow: Option<Located<RawAllow>>,
-    /// The most time that one call of a plugin may compute.
+    /// The most time that one call of a plugin may compute. One that does not end is cut up to 7 ms later.
     #[serde(with = "Text::<Duration>")]
     deadline: Duration,
     /// The most time that one call may take all in all, with what it waits for, such as an outbound call.

@@ -6,6 +6,7 @@ use crate::instance::{Instance, StartError, Template};
 use crate::kept::{KeptInstance, OpenBodies};
 use crate::namespace::Namespace;
 use crate::pool::{Place, Pool, Pools};
+use crate::ticker::Ticker;
 use crate::version::PluginVersion;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -23,6 +24,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) threads: usize,
     pub(crate) start: Instant,
+    pub(crate) ticker: &'a Arc<Ticker>,
 }
 
 /// What a plugin may use, and what happens when it fails.
@@ -127,7 +129,9 @@ impl Binding {
             gives_reply_bodies: version.phases().contains(Phase::ReplyBody),
             wasi: kinds.wasi,
             start: shared.start,
+            ticker: shared.ticker.clone(),
         };
+        shared.ticker.serve(settings.deadline);
         // Calls that wait overlap on one thread; those that do not, do not.
         let depth = if waits { 32 } else { 2 };
         let reuse = settings.reuse;

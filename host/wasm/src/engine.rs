@@ -1,24 +1,13 @@
-//! The Wasmtime engine and the thread that moves its epoch.
+//! The Wasmtime engine, with a thread that moves its epoch.
 //!
-//! The numbers follow measurements: without concurrency support a call costs a quarter, pages kept
-//! resident spare system calls, and the epoch has to be ticked by a thread of its own, because a guest
-//! that spins on an async worker also stops that worker's timers.
+//! The numbers follow measurements: without concurrency support a call costs a quarter, and pages kept
+//! resident spare system calls.
 
 use crate::runtime::Options;
+use crate::ticker::Ticker;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
-
-/// How often the epoch moves: the grain of deadlines.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
-
-/// Epochs in a time; one more, because the first may end at once.
-pub(crate) fn ticks(time: Duration) -> u64 {
-    let ticks = time.as_nanos().div_ceil(TICK.as_nanos());
-    u64::try_from(ticks).unwrap_or(u64::MAX / 2) + 1
-}
 
 /// The most memory of one instance that any configuration can allow.
 const MEMORY_BYTES_MAX: usize = 4 << 30;
@@ -30,7 +19,7 @@ const WARM_SLOTS_MAX: u32 = 32;
 /// The engine; its ticker ends when it is dropped.
 pub(crate) struct TickingEngine {
     pub(crate) engine: Engine,
-    stop: Arc<AtomicBool>,
+    pub(crate) ticker: Arc<Ticker>,
 }
 
 impl TickingEngine {
@@ -38,27 +27,19 @@ impl TickingEngine {
         let mut config = code();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
         let engine = Engine::new(&config)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let (weak, stopped) = (engine.weak(), stop.clone());
+        let ticker = Arc::new(Ticker::new());
+        let (ticking, ticked) = (ticker.clone(), engine.clone());
         std::thread::Builder::new()
             .name("epoch".to_owned())
-            .spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep(TICK);
-                    match weak.upgrade() {
-                        Some(engine) => engine.increment_epoch(),
-                        None => return,
-                    }
-                }
-            })
+            .spawn(move || ticking.run(|| ticked.increment_epoch()))
             .map_err(wasmtime::Error::new)?;
-        Ok(TickingEngine { engine, stop })
+        Ok(TickingEngine { engine, ticker })
     }
 }
 
 impl Drop for TickingEngine {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.ticker.stop();
     }
 }
 

@@ -136,6 +136,7 @@ impl Instance {
                 _ => Handler::Decides(instance.get_typed_func(store, index)?),
             });
         }
+        store.data_mut().clock.end();
         let interest = store.data_mut().interest.take().unwrap_or_default();
         let memory_at_start = store.data().memory.used;
         let instance = Instance {
@@ -269,9 +270,7 @@ impl<'a> Lent<'a> {
         deadline: Duration,
         waits: bool,
     ) -> Lent<'a> {
-        let (clock, ticks) = CallClock::start(waits, deadline);
-        store.data_mut().clock = clock;
-        store.set_epoch_deadline(ticks);
+        start_clock(store, waits, deadline);
         std::mem::swap(&mut store.data_mut().exchange, exchange);
         Lent { store, exchange }
     }
@@ -279,8 +278,17 @@ impl<'a> Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        std::mem::swap(&mut self.store.data_mut().exchange, self.exchange);
+        let host = self.store.data_mut();
+        host.clock.end();
+        std::mem::swap(&mut host.exchange, self.exchange);
     }
+}
+
+/// The guest is about to compute.
+fn start_clock(store: &mut Store<Host>, waits: bool, deadline: Duration) {
+    let ticks = store.data_mut().clock.start(waits, deadline);
+    store.set_epoch_deadline(ticks.into());
+    store.data().clock.started(ticks);
 }
 
 fn action(answer: wasmtime::Result<Answer>) -> Result<Action, Failure> {
@@ -322,19 +330,17 @@ fn late() -> Failure {
 
 impl Template {
     fn store(&self) -> Store<Host> {
-        let (clock, ticks) = CallClock::start(self.waits, CONFIGURE_DEADLINE);
-        let host = Host::new(&self.origin, clock);
-        let mut store = Store::new(self.pre.engine(), host);
+        let mut store = Store::new(self.pre.engine(), Host::new(&self.origin));
         store.limiter(|host| &mut host.memory);
         // What a guest hands over at once: the body of a reply, or one that it was asked to change.
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX + 2 * self.origin.body_bytes);
-        store.set_epoch_deadline(ticks);
         store.epoch_deadline_callback(|mut store| {
             Ok(match store.data_mut().clock.ask() {
                 Some(ticks) => UpdateDeadline::Continue(ticks),
                 None => UpdateDeadline::Interrupt,
             })
         });
+        start_clock(&mut store, self.waits, CONFIGURE_DEADLINE);
         store
     }
 }

@@ -24,6 +24,7 @@ mod namespace;
 mod overtime;
 mod pool;
 mod runtime;
+mod ticker;
 mod trap;
 mod version;
 mod wit;

@@ -8,7 +8,7 @@
 //! call is asked twice: at half its deadline, where its thread's processor time is noted, and at the end,
 //! where it is cut only if it has used the other half. Calls that are in time are never asked.
 
-use crate::engine::{TICK, ticks};
+use crate::ticker::{TICK, Ticker, ticks};
 use rustix::time::{ClockId, clock_gettime};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -19,34 +19,71 @@ use std::time::{Duration, Instant};
 /// A call that gets no processor is cut after this many deadlines, whatever it computed.
 const PATIENCE: u32 = 20;
 
-/// The clock of a call.
-pub(crate) enum CallClock {
+/// The clock of an instance's calls, one after the other.
+pub(crate) struct CallClock {
+    ticker: Arc<Ticker>,
+    computed: Computed,
+    /// Whether the ticker was told that the present call is late.
+    late: bool,
+}
+
+/// What a call has computed so far.
+enum Computed {
     /// Of a call that cannot wait.
     Straight(Overtime),
-    /// Of a call that can.
+    /// Of a call that can, and its deadline.
     Waiting(Arc<Busy>, Duration),
 }
 
 impl CallClock {
-    /// The clock of a call that begins now, and the ticks after which it is asked first.
-    pub(crate) fn start(waits: bool, deadline: Duration) -> (CallClock, u64) {
-        if waits {
-            let busy = Arc::new(Busy::new());
-            (CallClock::Waiting(busy, deadline), ticks(deadline))
-        } else {
-            let overtime = Overtime::new(deadline);
-            (CallClock::Straight(overtime), ticks(deadline / 2))
+    pub(crate) fn new(ticker: Arc<Ticker>) -> CallClock {
+        CallClock {
+            ticker,
+            computed: Computed::Straight(Overtime::new(Duration::ZERO)),
+            late: false,
         }
+    }
+
+    /// A call begins. The ticks after which it is asked first: its store has to get them as its deadline,
+    /// and then [`CallClock::started`] to be called.
+    pub(crate) fn start(&mut self, waits: bool, deadline: Duration) -> u32 {
+        if waits {
+            self.computed = Computed::Waiting(Arc::new(Busy::new()), deadline);
+            self.ticker.steps(deadline)
+        } else {
+            self.computed = Computed::Straight(Overtime::new(deadline));
+            self.ticker.steps(deadline / 2)
+        }
+    }
+
+    /// The store has its deadline, so many ticks ahead.
+    pub(crate) fn started(&self, ticks: u32) {
+        self.ticker.want(ticks);
     }
 
     /// Ticks until the call is asked again; `None` to cut it.
     pub(crate) fn ask(&mut self) -> Option<u64> {
-        match self {
-            CallClock::Straight(overtime) => overtime.ask(),
-            CallClock::Waiting(busy, deadline) => {
+        let left = match &mut self.computed {
+            Computed::Straight(overtime) => overtime.ask(),
+            Computed::Waiting(busy, deadline) => {
                 let left = deadline.saturating_sub(busy.so_far());
-                (left > Duration::ZERO).then(|| ticks(left))
+                (left > Duration::ZERO).then_some(left)
             }
+        };
+        // One more, because the first may end at once.
+        let ticks = ticks(left?) + 1;
+        if !self.late {
+            self.late = true;
+            self.ticker.late(ticks);
+        }
+        Some(ticks.into())
+    }
+
+    /// The call is over.
+    pub(crate) fn end(&mut self) {
+        if self.late {
+            self.late = false;
+            self.ticker.late_is_over();
         }
     }
 
@@ -66,10 +103,16 @@ impl CallClock {
 
     /// What counts the computing of a call that can wait.
     pub(crate) fn busy(&self) -> Option<Arc<Busy>> {
-        match self {
-            CallClock::Straight(_) => None,
-            CallClock::Waiting(busy, _) => Some(busy.clone()),
+        match &self.computed {
+            Computed::Straight(_) => None,
+            Computed::Waiting(busy, _) => Some(busy.clone()),
         }
+    }
+}
+
+impl Drop for CallClock {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -115,31 +158,31 @@ impl Busy {
 }
 
 /// What is known of a call that is at half its deadline or later.
-pub(crate) struct Overtime {
+struct Overtime {
     half: Duration,
     /// When it was first asked, on both clocks.
     asked: Option<(Duration, Instant)>,
 }
 
 impl Overtime {
-    pub(crate) fn new(deadline: Duration) -> Overtime {
+    fn new(deadline: Duration) -> Overtime {
         Overtime {
             half: deadline / 2,
             asked: None,
         }
     }
 
-    /// Ticks until the call is asked again; `None` to cut it.
-    pub(crate) fn ask(&mut self) -> Option<u64> {
+    /// After how long the call is asked again; `None` to cut it.
+    fn ask(&mut self) -> Option<Duration> {
         let Some((processor, wall)) = self.asked else {
             self.asked = Some((processor_time(), Instant::now()));
-            return Some(ticks(self.half));
+            return Some(self.half);
         };
         let used = processor_time().saturating_sub(processor);
         // The last tick counts as whole, since it may have been used wholly.
         let left = self.half.saturating_sub(used + TICK);
         let patience = self.half * PATIENCE;
-        (left > Duration::ZERO && wall.elapsed() < patience).then(|| ticks(left))
+        (left > Duration::ZERO && wall.elapsed() < patience).then_some(left)
     }
 }
 

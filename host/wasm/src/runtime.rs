@@ -183,6 +183,7 @@ impl Runtime {
                 namespace: self.namespace(&version.name),
                 threads: self.options.threads,
                 start: self.start,
+                ticker: &self.engine.ticker,
             },
         )
         .await?;

@@ -22,6 +22,7 @@ mod wasi;
 use crate::capabilities::Capabilities;
 use crate::namespace::{Namespace, Series, SeriesKind};
 use crate::overtime::CallClock;
+use crate::ticker::Ticker;
 use crate::trap::MemoryExceeded;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -158,10 +159,11 @@ pub(crate) struct Origin {
     pub(crate) gives_reply_bodies: bool,
     pub(crate) wasi: bool,
     pub(crate) start: Instant,
+    pub(crate) ticker: Arc<Ticker>,
 }
 
 impl Host {
-    pub(crate) fn new(origin: &Origin, clock: CallClock) -> Host {
+    pub(crate) fn new(origin: &Origin) -> Host {
         let Origin {
             namespace,
             version,
@@ -171,7 +173,7 @@ impl Host {
         Host {
             exchange: Box::default(),
             interest: Some(Interest::default()),
-            clock,
+            clock: CallClock::new(origin.ticker.clone()),
             memory: Memory {
                 used: 0,
                 limit: origin.memory,
