@@ -27,6 +27,7 @@ mod explain;
 mod ext_auth;
 mod failures;
 mod files;
+mod fixed_edits;
 mod grants;
 mod headers;
 mod http_client;

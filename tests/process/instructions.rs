@@ -33,7 +33,7 @@ deadline = "1s"
 allow = ["attributes", "log", "metrics", "clock", "limiter"]
 "#;
 
-/// In the order of the chain; what `bench/` measures as well.
+/// In the order of the chain; the first needs no calls.
 const PLUGINS: [(&str, &str); 5] = [
     (
         "headers",
@@ -48,19 +48,30 @@ const PLUGINS: [(&str, &str); 5] = [
     ("security-headers", ""),
 ];
 
+/// The first of them, with values that it has to look up: it is called with each head.
+const CALLED: [(&str, &str); 1] = [(
+    "headers",
+    r#"config = { request = [{ set = "x-a", value = "${request.path}" }], response = [{ set = "x-b", value = "${request.path}" }] }"#,
+)];
+
 #[tokio::test]
 async fn of_a_proxy_without_plugins() {
-    stays_within_its_budget("plain", 0).await;
+    stays_within_its_budget("plain", &[]).await;
 }
 
 #[tokio::test]
 async fn with_one_plugin() {
-    stays_within_its_budget("one", 1).await;
+    stays_within_its_budget("one", &PLUGINS[..1]).await;
+}
+
+#[tokio::test]
+async fn with_one_plugin_that_is_called() {
+    stays_within_its_budget("called", &CALLED).await;
 }
 
 #[tokio::test]
 async fn with_five_plugins() {
-    stays_within_its_budget("five", 5).await;
+    stays_within_its_budget("five", &PLUGINS).await;
 }
 
 /// The thousands of others that a route may stand behind cost its requests nothing.
@@ -80,9 +91,8 @@ async fn with_ten_routes_and_ten_thousand() {
     assert!(off.abs() < TOLERANCE, "{counts:?}: {:+.1} %", off * 100.0);
 }
 
-async fn stays_within_its_budget(name: &str, plugins: usize) {
+async fn stays_within_its_budget(name: &str, plugins: &[(&str, &str)]) {
     let origin = Origin::echo().await;
-    let plugins = &PLUGINS[..plugins];
     let config = configuration(&origin, plugins);
     if let Some(each) = instructions(folder_of(plugins), &config, "/").await {
         compare(name, each);

@@ -16,8 +16,11 @@ pub const PLUGINS_MAX: usize = 64;
 #[derive(Default)]
 pub struct Chain {
     plugins: Box<[Arc<dyn Plugin>]>,
-    /// Those that export a phase, by phase; one bit each. Of a body's, those that asked to see it.
+    /// Those that export a phase, by phase; one bit each. Of a body's, those that asked to see it; of a head's, not
+    /// those that declared what they do.
     exporting: [u64; Phase::ALL.len()],
+    /// Those whose edits of a phase are made in place of a call.
+    editing: [u64; Phase::ALL.len()],
     /// Those that can wait.
     waiting: u64,
 }
@@ -135,6 +138,7 @@ impl Chain {
         };
         Ok(Chain {
             exporting: Phase::ALL.map(|phase| those(&|plugin| is_called(&**plugin, phase))),
+            editing: Phase::ALL.map(|phase| those(&|plugin| has_edits(&**plugin, phase))),
             waiting: those(&|plugin| plugin.waits()),
             plugins: plugins.into(),
         })
@@ -165,6 +169,11 @@ impl Chain {
         self.exporting.get(phase as usize).copied().unwrap_or(0)
     }
 
+    /// The plugins whose edits of a phase are made in place of a call.
+    fn editing(&self, phase: Phase) -> u64 {
+        self.editing.get(phase as usize).copied().unwrap_or(0)
+    }
+
     /// The beginning of an exchange's way; `None` where no plugin is interested in the request.
     ///
     /// A plugin is asked at its turn, for those before it may have edited the head. But where nobody is interested
@@ -187,22 +196,27 @@ impl Chain {
     /// `progress` then holds the plugins whose turn came and that let the request pass; on a verdict
     /// other than [`Verdict::Proceed`] these see the reply in [`Chain::response`].
     pub async fn request(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
+        let phase = Phase::RequestHead;
         let first = progress.first;
         for (place, plugin) in self.plugins.iter().enumerate().skip(first.unwrap_or(0)) {
             if first != Some(place) && !is_interested(&**plugin, &*exchange.request) {
                 plugin.meters().skipped();
                 continue;
             }
-            progress.seen |= 1 << place;
-            if self.exporting(Phase::RequestHead) & 1 << place != 0 {
-                let phase = Phase::RequestHead;
-                match self.decide(place, phase, progress, exchange).await {
-                    Decision::Pass => {}
-                    Decision::Leave => continue,
-                    Decision::Verdict(verdict) => return verdict,
-                }
+            let bit = 1 << place;
+            progress.seen |= bit;
+            let decision = if self.exporting(phase) & bit != 0 {
+                self.decide(place, phase, progress, exchange).await
+            } else if self.editing(phase) & bit != 0 {
+                self.edit(place, phase, progress, exchange)
+            } else {
+                Decision::Pass
+            };
+            match decision {
+                Decision::Pass => progress.pass(place),
+                Decision::Leave => {}
+                Decision::Verdict(verdict) => return verdict,
             }
-            progress.pass(place);
         }
         Verdict::Proceed
     }
@@ -230,12 +244,16 @@ impl Chain {
     pub async fn response(&self, progress: &mut Progress, exchange: &mut Box<Exchange>) -> Verdict {
         let phase = Phase::ResponseHead;
         while let Some(place) = progress.left.checked_ilog2() {
-            let bit = 1 << place;
+            let (bit, place) = (1 << place, place as usize);
             progress.left &= !bit;
-            if self.exporting(phase) & bit != 0
-                && let Decision::Verdict(verdict) =
-                    self.decide(place as usize, phase, progress, exchange).await
-            {
+            let decision = if self.exporting(phase) & bit != 0 {
+                self.decide(place, phase, progress, exchange).await
+            } else if self.editing(phase) & bit != 0 {
+                self.edit(place, phase, progress, exchange)
+            } else {
+                continue;
+            };
+            if let Decision::Verdict(verdict) = decision {
                 return verdict;
             }
         }
@@ -350,10 +368,22 @@ impl Chain {
                 None => Decision::Leave,
             },
             Ok(_) => Decision::Pass,
-            Err(failure) => match self.settle(place, phase, failure, progress, exchange) {
-                Some(verdict) => Decision::Verdict(verdict),
-                None => Decision::Leave,
-            },
+            Err(failure) => self.settled(place, phase, failure, progress, exchange),
+        }
+    }
+
+    /// What a failure comes to, by the plugin's policy.
+    pub(crate) fn settled(
+        &self,
+        place: usize,
+        phase: Phase,
+        failure: Failure,
+        progress: &mut Progress,
+        exchange: &mut Exchange,
+    ) -> Decision {
+        match self.settle(place, phase, failure, progress, exchange) {
+            Some(verdict) => Decision::Verdict(verdict),
+            None => Decision::Leave,
         }
     }
 
@@ -494,9 +524,15 @@ fn is_called(plugin: &dyn Plugin, phase: Phase) -> bool {
     let asked = match phase {
         Phase::RequestBody => interest.request_body != BodyMode::None,
         Phase::ResponseBody => interest.response_body != BodyMode::None,
-        _ => true,
+        _ => interest.fixed_edits(phase).is_none(),
     };
     asked && plugin.phases().contains(phase)
+}
+
+/// Whether there is something to edit in place of calling the plugin.
+fn has_edits(plugin: &dyn Plugin, phase: Phase) -> bool {
+    let edits = plugin.interest().fixed_edits(phase);
+    edits.is_some_and(|(_, edits)| !edits.is_empty())
 }
 
 fn is_interested(plugin: &dyn Plugin, request: &dyn RequestHead) -> bool {
@@ -522,8 +558,8 @@ pub(crate) fn places_from_last(mut bits: u64) -> impl Iterator<Item = usize> {
     })
 }
 
-/// What came of a call.
-enum Decision {
+/// What came of a plugin's turn.
+pub(crate) enum Decision {
     /// Go on.
     Pass,
     /// Go on, as if the plugin were not there.

@@ -7,6 +7,9 @@ use crate::{
 };
 use crate::{Facts, Waiting};
 
+#[path = "fixed_tests.rs"]
+mod fixed;
+
 type Body = Box<dyn Fn(Phase, &mut Exchange) -> Result<Action, Failure> + Send + Sync>;
 
 struct Scripted {
@@ -94,10 +97,14 @@ fn block_on<F: Future>(future: F) -> F::Output {
 /// Run both phases as the data path does, and return the trace and the final status.
 fn exchange_through(chain: &Chain) -> (String, u16, Box<Exchange>) {
     let (request, ()) = http::Request::get("/x").body(()).unwrap().into_parts();
-    let mut exchange = Box::new(Exchange {
+    let exchange = Exchange {
         request: Box::new(request),
         ..Exchange::default()
-    });
+    };
+    through(chain, Box::new(exchange))
+}
+
+fn through(chain: &Chain, mut exchange: Box<Exchange>) -> (String, u16, Box<Exchange>) {
     let head = &exchange.request;
     let begun = chain.begin(head.method(), head.uri(), head.fields());
     let mut progress = begun.unwrap_or_default();

@@ -43,7 +43,7 @@ pub enum Edit<'a> {
 }
 
 /// An edit of a field that a plugin may edit, with values that are such.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckedEdit {
     /// Set to one value.
     Set(HeaderName, HeaderValue),
@@ -66,6 +66,17 @@ impl Edit<'_> {
             }
             Edit::Remove(name) => CheckedEdit::Remove(field_name(name)?),
         })
+    }
+}
+
+impl CheckedEdit {
+    /// The field that it changes.
+    pub fn name(&self) -> &HeaderName {
+        match self {
+            CheckedEdit::Set(name, _)
+            | CheckedEdit::Append(name, _)
+            | CheckedEdit::Remove(name) => name,
+        }
     }
 }
 
@@ -105,9 +116,10 @@ impl Exchange {
     pub fn edit(&mut self, target: Target, edit: CheckedEdit) -> Result<(), Refusal> {
         self.editable(target)?;
         let limits = self.limits;
-        let (name, value) = match &edit {
-            CheckedEdit::Set(name, value) | CheckedEdit::Append(name, value) => (name, Some(value)),
-            CheckedEdit::Remove(name) => (name, None),
+        let name = edit.name();
+        let value = match &edit {
+            CheckedEdit::Set(_, value) | CheckedEdit::Append(_, value) => Some(value),
+            CheckedEdit::Remove(_) => None,
         };
         let undo = self
             .undo

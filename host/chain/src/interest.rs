@@ -1,6 +1,6 @@
 //! What a plugin is interested in, as a predicate that the host checks before it calls.
 
-use crate::Refusal;
+use crate::{CheckedEdit, Phase, Refusal, Target};
 use http::{HeaderMap, HeaderName, Method, Uri};
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ pub struct Interest {
     pub response_body: BodyMode,
     /// How often it wants to be called in [`crate::Phase::Tick`].
     pub tick: Option<Duration>,
+    /// What it does to every request's head: made at its turn in [`Phase::RequestHead`] in place of a call.
+    pub request_edits: Option<Box<[CheckedEdit]>>,
+    /// What it does to every response's head, in place of a call in [`Phase::ResponseHead`].
+    pub response_edits: Option<Box<[CheckedEdit]>>,
 }
 
 /// How a plugin wants to see a body.
@@ -84,6 +88,16 @@ impl PathInterest {
 }
 
 impl Interest {
+    /// The edits that the plugin declared for a phase, in place of calls, and what they are for.
+    pub fn fixed_edits(&self, phase: Phase) -> Option<(Target, &[CheckedEdit])> {
+        let (target, edits) = match phase {
+            Phase::RequestHead => (Target::Request, &self.request_edits),
+            Phase::ResponseHead => (Target::Response, &self.response_edits),
+            _ => return None,
+        };
+        Some((target, edits.as_deref()?))
+    }
+
     /// Whether the plugin wants to see a request with this method, target and fields.
     pub fn matches(&self, method: &Method, uri: &Uri, fields: &HeaderMap) -> bool {
         (self.methods.is_empty() || self.methods.contains(method))

@@ -15,6 +15,7 @@ mod body;
 mod chain;
 mod edit;
 mod exchange;
+mod fixed;
 mod head;
 mod interest;
 mod meter;

@@ -8,7 +8,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 /// The metrics of all plugins.
@@ -16,6 +16,7 @@ use std::time::Duration;
 pub struct Meters {
     seconds: HistogramVec,
     skips: IntCounterVec,
+    edited: IntCounterVec,
     failures: IntCounterVec,
     live: Mutex<HashMap<Version, Weak<VersionMeters>>>,
 }
@@ -31,6 +32,8 @@ pub struct VersionMeters {
     skips: IntCounter,
     /// Of the phases that the version exports.
     phases: [Option<PhaseMeters>; Phase::ALL.len()],
+    /// Of the phases in which edits were made in place of a call.
+    edited: [OnceLock<IntCounter>; Phase::ALL.len()],
     all: Arc<Meters>,
 }
 
@@ -64,6 +67,13 @@ impl Meters {
                 ),
                 &["plugin", "version"],
             )?,
+            edited: IntCounterVec::new(
+                Opts::new(
+                    "tidegate_plugin_edited_heads_total",
+                    "Heads that were edited in place of a call of the plugin, as it declared.",
+                ),
+                &["plugin", "version", "phase"],
+            )?,
             failures: IntCounterVec::new(
                 Opts::new(
                     "tidegate_plugin_failures_total",
@@ -75,6 +85,7 @@ impl Meters {
         };
         registry.register(Box::new(meters.seconds.clone()))?;
         registry.register(Box::new(meters.skips.clone()))?;
+        registry.register(Box::new(meters.edited.clone()))?;
         registry.register(Box::new(meters.failures.clone()))?;
         Ok(Arc::new(meters))
     }
@@ -106,6 +117,7 @@ impl Meters {
             version: version.clone(),
             skips: self.skips.with_label_values(&[&**plugin, &**version]),
             phases,
+            edited: Default::default(),
             all: self.clone(),
         });
         live.insert(key, Arc::downgrade(&meters));
@@ -126,6 +138,7 @@ impl Meters {
         // A series that is not there needs no removal.
         let _ = self.skips.remove_label_values(&[plugin, version]);
         for phase in Phase::ALL.map(Phase::name) {
+            let _ = self.edited.remove_label_values(&[plugin, version, phase]);
             let _ = self.seconds.remove_label_values(&[plugin, version, phase]);
             for kind in FailureKind::ALL.map(FailureKind::name) {
                 let labels: [&str; 4] = [plugin, version, phase, kind];
@@ -148,6 +161,15 @@ impl VersionMeters {
         self.skips.inc();
     }
 
+    /// A head was edited in place of a call.
+    pub fn edited(&self, phase: Phase) {
+        if let Some(edited) = self.edited.get(phase as usize) {
+            let labels = || [&*self.plugin, &*self.version, phase.name()];
+            let series = || self.all.edited.with_label_values(&labels());
+            edited.get_or_init(series).inc();
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn skips(&self) -> u64 {
         self.skips.get()
@@ -156,8 +178,13 @@ impl VersionMeters {
     /// A call failed.
     pub fn failed(&self, phase: Phase, kind: FailureKind) {
         let meters = self.phases.get(phase as usize).and_then(Option::as_ref);
-        if let Some(failures) = meters.and_then(|m| m.failures.get(kind as usize)) {
-            failures.inc();
+        match meters.and_then(|m| m.failures.get(kind as usize)) {
+            Some(failures) => failures.inc(),
+            // It does not export the phase, but has edits that are made in it.
+            None => {
+                let labels = [&*self.plugin, &*self.version, phase.name(), kind.name()];
+                self.all.failures.with_label_values(&labels).inc();
+            }
         }
     }
 }

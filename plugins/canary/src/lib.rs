@@ -54,7 +54,7 @@ pub struct Canary {
 impl Plugin for Canary {
     type Config = Config;
 
-    fn configure(config: Config, _: &mut Interest) -> Result<Self, Vec<ConfigError>> {
+    fn configure(config: Config, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
         for (index, target) in config.targets.iter().enumerate() {
             target.check(index, &config.targets)?;
         }
@@ -62,8 +62,10 @@ impl Plugin for Canary {
             let message = "expected at least one target with a weight above 0";
             return Err(ConfigError::at("targets", message).into());
         }
-        if let Some(cookie) = &config.cookie {
-            cookie.check()?;
+        match &config.cookie {
+            Some(cookie) => cookie.check()?,
+            // There is nothing to tell the client.
+            None => interest.edit_response(&Edits::new())?,
         }
         Ok(Self { config })
     }

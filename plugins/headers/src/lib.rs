@@ -1,14 +1,14 @@
 //! Set, append and remove header fields of requests and responses.
 //!
-//! A list of rules for each direction is checked and compiled by `configure`. A phase turns its
-//! list into edits, in order, and gives them to the host in one call. Values are rendered from the
+//! A list of rules for each direction is checked and compiled by `configure`. Rules that come to the
+//! same edits for every head are given to the host there, once and for all. For others, a phase turns
+//! its list into edits, in order, and gives them to the host in one call. Values are rendered from the
 //! head as it was before the first rule.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use regex_lite::Regex;
-use std::borrow::Cow;
 use tidegate_sdk::prelude::*;
 
 #[cfg(test)]
@@ -62,8 +62,6 @@ pub struct Headers {
 /// The rules of one direction.
 struct Rules {
     list: Vec<Rule>,
-    /// What they come to, where that is the same for every head.
-    fixed: Option<Edits>,
     /// Whether any looks at the names that a head has.
     look_at_names: bool,
 }
@@ -72,9 +70,9 @@ struct Rules {
 impl Plugin for Headers {
     type Config = Config;
 
-    fn configure(config: Config, _: &mut Interest) -> Result<Self, Vec<ConfigError>> {
+    fn configure(config: Config, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
-        let mut compile = |rules: Vec<RawRule>, direction| {
+        let mut compile = |rules: Vec<RawRule>, direction| -> Vec<Rule> {
             let numbered = rules.into_iter().enumerate();
             numbered
                 .filter_map(|(index, rule)| {
@@ -88,14 +86,19 @@ impl Plugin for Headers {
         };
         let request = compile(config.request, Direction::Request);
         let response = compile(config.response, Direction::Response);
-        if errors.is_empty() {
-            Ok(Self {
-                request: Rules::new(request),
-                response: Rules::new(response),
-            })
-        } else {
-            Err(errors)
+        if !errors.is_empty() {
+            return Err(errors);
         }
+        if let Some(edits) = fixed(&request) {
+            interest.edit_request(&edits)?;
+        }
+        if let Some(edits) = fixed(&response) {
+            interest.edit_response(&edits)?;
+        }
+        Ok(Self {
+            request: Rules::new(request),
+            response: Rules::new(response),
+        })
     }
 
     fn on_request(&self, request: &mut Request) -> Action {
@@ -220,16 +223,12 @@ fn is_the_proxys(name: &str) -> bool {
 impl Rules {
     fn new(list: Vec<Rule>) -> Self {
         Self {
-            fixed: fixed(&list),
             look_at_names: list.iter().any(|r| matches!(r, Rule::RemoveMatching(_))),
             list,
         }
     }
 
-    fn edits(&self, head: &Head<'_>, names: impl Fn() -> Vec<String>) -> Cow<'_, Edits> {
-        if let Some(fixed) = &self.fixed {
-            return Cow::Borrowed(fixed);
-        }
+    fn edits(&self, head: &Head<'_>, names: impl Fn() -> Vec<String>) -> Edits {
         let mut edits = Edits::new();
         // The names that a pattern looks at: the head's, asked for once, and those of earlier rules.
         let mut present: Option<Vec<String>> = None;
@@ -263,7 +262,7 @@ impl Rules {
                 }
             }
         }
-        Cow::Owned(edits)
+        edits
     }
 }
 

@@ -69,9 +69,12 @@ pub struct RateLimit {
 impl Plugin for RateLimit {
     type Config = Config;
 
-    fn configure(config: Config, _: &mut Interest) -> Result<Self, Vec<ConfigError>> {
+    fn configure(config: Config, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
         let burst = config.burst.unwrap_or(config.rate.tokens);
         check(&config, burst)?;
+        if !config.headers {
+            interest.edit_response(&Edits::new())?;
+        }
         let Rate { tokens, period } = config.rate;
         let name = &config.name;
         let bucket = Bucket::new(tokens, period, burst);
@@ -109,9 +112,6 @@ impl Plugin for RateLimit {
     }
 
     fn on_response(&self, response: &mut Response) -> Action {
-        if !self.config.headers {
-            return Action::Proceed;
-        }
         let state = (
             attributes::text(&self.remaining),
             attributes::text(&self.reset),

@@ -1,7 +1,7 @@
 //! Set the response fields that make browsers careful, and remove those that tell too much.
 //!
 //! All values are known when the plugin is configured. The response phase leaves out what the upstream
-//! has set itself.
+//! has set itself; where nothing of it counts, the host makes the edits without a call.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -69,7 +69,7 @@ const TRANSPORT: &str = "strict-transport-security";
 impl Plugin for SecurityHeaders {
     type Config = Config;
 
-    fn configure(config: Config, _: &mut Interest) -> Result<Self, Vec<ConfigError>> {
+    fn configure(config: Config, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
         let fields = fields(&config)?;
         let transport = transport(&config)?;
         check_omitted(&config)?;
@@ -78,12 +78,16 @@ impl Plugin for SecurityHeaders {
             let message = "expected `preset`, a field to set, or `remove`";
             return Err(ConfigError::at("", message).into());
         }
-        Ok(Self {
+        let plugin = Self {
             fields,
             transport,
             remove: config.remove,
             overrides: config.overrides,
-        })
+        };
+        if plugin.is_fixed() {
+            interest.edit_response(&plugin.edits(&[], true))?;
+        }
+        Ok(plugin)
     }
 
     fn on_response(&self, response: &mut Response) -> Action {
@@ -91,6 +95,24 @@ impl Plugin for SecurityHeaders {
             true => Vec::new(),
             false => response.header_names(),
         };
+        let secure = response.request().scheme() == "https";
+        match response.edit(&self.edits(&present, secure)) {
+            Ok(()) => Action::Proceed,
+            // No room in the head.
+            Err(_) => Action::Fail,
+        }
+    }
+}
+
+impl SecurityHeaders {
+    /// Whether all responses get the same.
+    fn is_fixed(&self) -> bool {
+        let transport = self.transport.as_ref();
+        self.overrides && transport.is_none_or(|transport| transport.force)
+    }
+
+    /// The edits of a response that has these fields, by https or not.
+    fn edits(&self, present: &[String], secure: bool) -> Edits {
         let is_removed = |name: &str| self.remove.iter().any(|one| one.eq_ignore_ascii_case(name));
         let is_absent = |name: &str| !present.iter().any(|one| one == name) || is_removed(name);
         let mut edits = Edits::new();
@@ -105,15 +127,11 @@ impl Plugin for SecurityHeaders {
         if let Some(transport) = &self.transport
             && is_absent(TRANSPORT)
             // RFC 6797 §7.2: never by HTTP.
-            && (transport.force || response.request().scheme() == "https")
+            && (transport.force || secure)
         {
             edits.set(TRANSPORT, transport.value.as_str());
         }
-        match response.edit(&edits) {
-            Ok(()) => Action::Proceed,
-            // No room in the head.
-            Err(_) => Action::Fail,
-        }
+        edits
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::Error;
+
 /// The name of a header field that a plugin may set, in lower case: a token (RFC 9110 §5.6.2), and
 /// none of the fields that the proxy keeps for itself. In a configuration it is text; anything else is
 /// a mistake at its place, found before the first request.
@@ -55,6 +57,22 @@ pub(crate) fn is_token(text: &str) -> bool {
 /// Whether the field frames the message or belongs to one connection (RFC 9110 §7.6.1).
 pub(crate) fn is_the_proxys(name: &str) -> bool {
     OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
+}
+
+/// Whether a plugin may set this field (a token, RFC 9110 §5.6.2) to this value (§5.5): what the host asks, too.
+pub(crate) fn check(name: &str, value: &[u8]) -> Result<(), Error> {
+    if !is_token(name) {
+        return Err(Error::InvalidName);
+    }
+    if is_the_proxys(name) {
+        return Err(Error::Forbidden);
+    }
+    let allowed = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+    if value.iter().all(allowed) {
+        Ok(())
+    } else {
+        Err(Error::InvalidValue)
+    }
 }
 
 const OWN: [&str; 10] = [

@@ -169,6 +169,18 @@ fn describe(
     )?;
     let phases: Vec<&str> = plugin.phases().iter().map(Phase::name).collect();
     writeln!(text, "      phases      {}", phases.join(", "))?;
+    for (head, phase) in [
+        ("request", Phase::RequestHead),
+        ("response", Phase::ResponseHead),
+    ] {
+        if let Some((_, edits)) = plugin.interest().fixed_edits(phase) {
+            let edits = match edits.len() {
+                0 => "not called, nothing to edit".to_owned(),
+                count => format!("edited without a call, {count} edits that are always the same"),
+            };
+            writeln!(text, "      {head:<12}{edits}")?;
+        }
+    }
     let allowed = match grants::written(&settings.allow, &[]) {
         none if none == "[]" => "nothing".to_owned(),
         allowed => allowed,

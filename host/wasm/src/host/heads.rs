@@ -10,7 +10,7 @@ type Caller<'a> = StoreContextMut<'a, Host>;
 type Answer<T> = Result<(std::result::Result<T, WitError>,)>;
 
 /// Edits in one call.
-const EDITS_MAX: usize = 1024;
+pub(super) const EDITS_MAX: usize = 1024;
 
 pub(super) fn link_request(request: &mut LinkerInstance<'_, Host>) -> Result<()> {
     request.func_wrap("method", |host: Caller<'_>, ()| {
@@ -157,7 +157,10 @@ fn edit(host: &mut Caller<'_>, target: Target, edit: &WitEdit) -> Answer<()> {
 }
 
 /// The edit, out of the guest's memory.
-fn checked(host: &Caller<'_>, edit: &WitEdit) -> Result<std::result::Result<CheckedEdit, Refusal>> {
+pub(super) fn checked(
+    host: &Caller<'_>,
+    edit: &WitEdit,
+) -> Result<std::result::Result<CheckedEdit, Refusal>> {
     Ok(match edit {
         WitEdit::Set((name, value)) => {
             Edit::Set(&name.to_str(host)?, value.as_le_slice(host)).check()

@@ -1,10 +1,11 @@
 //! `interest`: what a plugin wants to see, said while it is being configured.
 
 use super::Host;
-use crate::wit::{WitBodyMode, WitError};
+use super::heads::{EDITS_MAX, checked};
+use crate::wit::{WitBodyMode, WitEdit, WitError};
 use http::{HeaderName, Method};
 use std::time::Duration;
-use tidegate_chain::{BodyMode, Interest, PathInterest};
+use tidegate_chain::{BodyMode, CheckedEdit, Interest, PathInterest, Refusal};
 use wasmtime::component::LinkerInstance;
 use wasmtime::{Result, StoreContextMut};
 
@@ -80,7 +81,32 @@ pub(super) fn link(interest: &mut LinkerInstance<'_, Host>) -> Result<()> {
     )?;
     interest.func_wrap("tick", |mut host: Caller<'_>, (period,): (u64,)| {
         Ok((host.data_mut().tick(Duration::from_nanos(period)),))
+    })?;
+    link_edits(interest, "edit-request", |interest| {
+        &mut interest.request_edits
+    })?;
+    link_edits(interest, "edit-response", |interest| {
+        &mut interest.response_edits
     })
+}
+
+/// Edits that are made in place of calls.
+fn link_edits(
+    interest: &mut LinkerInstance<'_, Host>,
+    name: &str,
+    slot: fn(&mut Interest) -> &mut Option<Box<[CheckedEdit]>>,
+) -> Result<()> {
+    interest.func_wrap(
+        name,
+        move |mut host: Caller<'_>, (edits,): (Vec<WitEdit>,)| {
+            if edits.len() > EDITS_MAX {
+                return Ok((Err(WitError::LimitReached),));
+            }
+            let edits = edits.iter().map(|edit| checked(&host, edit));
+            let edits: std::result::Result<_, _> = edits.collect::<Result<_>>()?;
+            Ok((host.data_mut().fix_edits(edits, slot),))
+        },
+    )
 }
 
 impl Host {
@@ -110,6 +136,16 @@ impl Host {
             return Err(WitError::InvalidArgument);
         }
         interest.tick = Some(period);
+        Ok(())
+    }
+
+    fn fix_edits(
+        &mut self,
+        edits: std::result::Result<Box<[CheckedEdit]>, Refusal>,
+        slot: fn(&mut Interest) -> &mut Option<Box<[CheckedEdit]>>,
+    ) -> std::result::Result<(), WitError> {
+        let interest = self.interest.as_mut().ok_or(WitError::WrongPhase)?;
+        *slot(interest) = Some(edits?);
         Ok(())
     }
 

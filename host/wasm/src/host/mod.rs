@@ -33,7 +33,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Engine, ResourceLimiter};
 
 /// The contract's version that this host speaks.
-pub const CONTRACT: &str = "0.1.1";
+pub const CONTRACT: &str = "0.1.2";
 
 /// The host's side of one instance: what its imports work on.
 pub(crate) struct Host {

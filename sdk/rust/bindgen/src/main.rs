@@ -19,18 +19,18 @@ use wit_bindgen_rust::{Opts, WithOption};
 /// One world for each phase, so that a component exports just the phases that its plugin has.
 const WORLDS: &str = "
     package tidegate:sdk;
-    world host { include tidegate:plugin/host@0.1.1; }
-    world configuration { export tidegate:plugin/configuration@0.1.1; }
-    world request-head { export tidegate:plugin/on-request-head@0.1.1; }
-    world request-body { export tidegate:plugin/on-request-body@0.1.1; }
-    world upstream-choice { export tidegate:plugin/on-upstream-choice@0.1.1; }
-    world upstream-request { export tidegate:plugin/on-upstream-request@0.1.1; }
-    world response-head { export tidegate:plugin/on-response-head@0.1.1; }
-    world response-body { export tidegate:plugin/on-response-body@0.1.1; }
-    world response-trailers { export tidegate:plugin/on-response-trailers@0.1.1; }
-    world reply-body { export tidegate:plugin/on-reply-body@0.1.1; }
-    world log { export tidegate:plugin/on-log@0.1.1; }
-    world tick { export tidegate:plugin/on-tick@0.1.1; }
+    world host { include tidegate:plugin/host@0.1.2; }
+    world configuration { export tidegate:plugin/configuration@0.1.2; }
+    world request-head { export tidegate:plugin/on-request-head@0.1.2; }
+    world request-body { export tidegate:plugin/on-request-body@0.1.2; }
+    world upstream-choice { export tidegate:plugin/on-upstream-choice@0.1.2; }
+    world upstream-request { export tidegate:plugin/on-upstream-request@0.1.2; }
+    world response-head { export tidegate:plugin/on-response-head@0.1.2; }
+    world response-body { export tidegate:plugin/on-response-body@0.1.2; }
+    world response-trailers { export tidegate:plugin/on-response-trailers@0.1.2; }
+    world reply-body { export tidegate:plugin/on-reply-body@0.1.2; }
+    world log { export tidegate:plugin/on-log@0.1.2; }
+    world tick { export tidegate:plugin/on-tick@0.1.2; }
 ";
 
 const GENERATED: [&str; 12] = [
@@ -93,7 +93,7 @@ fn options(world: &str) -> Opts {
             return options;
         }
         options.with = vec![(
-            "tidegate:plugin/types@0.1.1".into(),
+            "tidegate:plugin/types@0.1.2".into(),
             WithOption::Path("crate::bindings::host::tidegate::plugin::types".into()),
         )];
     }

@@ -33,16 +33,16 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_tidegate_plugin_on_log_0_1_1_cabi {
+                macro_rules! __export_tidegate_plugin_on_log_0_1_2_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "tidegate:plugin/on-log@0.1.1#handle")] unsafe extern "C" fn
+                        "tidegate:plugin/on-log@0.1.2#handle")] unsafe extern "C" fn
                         export_handle() { unsafe { $($path_to_types)*::
                         _export_handle_cabi::<$ty > () } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_tidegate_plugin_on_log_0_1_1_cabi;
+                pub use __export_tidegate_plugin_on_log_0_1_2_cabi;
             }
         }
     }
@@ -81,7 +81,7 @@ macro_rules! __export_log_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::tidegate::plugin::on_log::__export_tidegate_plugin_on_log_0_1_1_cabi!($ty
+        exports::tidegate::plugin::on_log::__export_tidegate_plugin_on_log_0_1_2_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::tidegate::plugin::on_log); const
         _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section
         = "component-type:wit-bindgen:0.61.1:tidegate:sdk:log:imports and exports")]
@@ -89,7 +89,7 @@ macro_rules! __export_log_impl {
         __WIT_BINDGEN_COMPONENT_TYPE : [u8; 200] = *
         b"\
 \0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07O\x01A\x02\x01A\x02\x01\
-B\x02\x01@\0\x01\0\x04\0\x06handle\x01\0\x04\0\x1ctidegate:plugin/on-log@0.1.1\x05\
+B\x02\x01@\0\x01\0\x04\0\x06handle\x01\0\x04\0\x1ctidegate:plugin/on-log@0.1.2\x05\
 \0\x04\0\x10tidegate:sdk/log\x04\0\x0b\x09\x01\0\x03log\x03\0\0\0G\x09producers\x01\
 \x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };

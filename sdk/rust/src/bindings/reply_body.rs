@@ -97,19 +97,19 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_tidegate_plugin_on_reply_body_0_1_1_cabi {
+                macro_rules! __export_tidegate_plugin_on_reply_body_0_1_2_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "tidegate:plugin/on-reply-body@0.1.1#next")] unsafe extern "C" fn
+                        "tidegate:plugin/on-reply-body@0.1.2#next")] unsafe extern "C" fn
                         export_next() -> * mut u8 { unsafe { $($path_to_types)*::
                         _export_next_cabi::<$ty > () } } #[unsafe (export_name =
-                        "cabi_post_tidegate:plugin/on-reply-body@0.1.1#next")] unsafe
+                        "cabi_post_tidegate:plugin/on-reply-body@0.1.2#next")] unsafe
                         extern "C" fn _post_return_next(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_next::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_tidegate_plugin_on_reply_body_0_1_1_cabi;
+                pub use __export_tidegate_plugin_on_reply_body_0_1_2_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -171,7 +171,7 @@ macro_rules! __export_reply_body_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::tidegate::plugin::on_reply_body::__export_tidegate_plugin_on_reply_body_0_1_1_cabi!($ty
+        exports::tidegate::plugin::on_reply_body::__export_tidegate_plugin_on_reply_body_0_1_2_cabi!($ty
         with_types_in $($path_to_types_root)*::
         exports::tidegate::plugin::on_reply_body); const _ : () = { #[rustfmt::skip]
         #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
@@ -181,7 +181,7 @@ macro_rules! __export_reply_body_impl {
         b"\
 \0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07f\x01A\x02\x01A\x02\x01\
 B\x05\x01p}\x01k\0\x01j\x01\x01\0\x01@\0\0\x02\x04\0\x04next\x01\x03\x04\0#tideg\
-ate:plugin/on-reply-body@0.1.1\x05\0\x04\0\x17tidegate:sdk/reply-body\x04\0\x0b\x10\
+ate:plugin/on-reply-body@0.1.2\x05\0\x04\0\x17tidegate:sdk/reply-body\x04\0\x0b\x10\
 \x01\0\x0areply-body\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-comp\
 onent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };

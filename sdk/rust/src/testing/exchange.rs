@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::fields::Fields;
 use super::imports::limiter::Key;
-use crate::Reply;
+use super::phase::Phase;
 use crate::attributes::Value;
+use crate::bindings::host::tidegate::plugin::types::Edit;
+use crate::{Action, Reply};
 
 /// One request, its attributes and its response.
 #[derive(Clone, Debug)]
@@ -121,6 +123,18 @@ impl Exchange {
         match self.attempts.last_mut() {
             Some(last) if attempt => &mut last.head,
             _ => &mut self.request,
+        }
+    }
+
+    /// Make the edits that the plugin declared in place of a call.
+    pub(super) fn make(&mut self, edits: &[Edit], phase: Phase) -> Action {
+        let fields = match phase {
+            Phase::ResponseHead => &mut self.response,
+            _ => &mut self.request.fields,
+        };
+        match fields.edit_all(edits) {
+            Ok(()) => Action::Proceed,
+            Err(_) => Action::Fail,
         }
     }
 

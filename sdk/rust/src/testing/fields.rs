@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::bindings::host::tidegate::plugin::types::Edit;
-use crate::field_name::{is_the_proxys, is_token};
+use crate::field_name::check;
 
 /// Fields in order; names in lower case.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,11 @@ impl Fields {
         Ok(())
     }
 
+    /// Whether a plugin may make all of these.
+    pub(super) fn check_all(edits: &[Edit]) -> Result<(), Error> {
+        Self::default().edit_all(edits)
+    }
+
     /// In order; the first that is refused ends it, those before it stay.
     pub(super) fn edit_all(&mut self, edits: &[Edit]) -> Result<(), Error> {
         if edits.len() > 1024 {
@@ -81,21 +86,5 @@ impl Fields {
 
     fn remove(&mut self, name: &str) {
         self.0.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
-    }
-}
-
-/// Whether a plugin may use this name (a token, RFC 9110 §5.6.2) with this value (§5.5).
-pub(super) fn check(name: &str, value: &[u8]) -> Result<(), Error> {
-    if !is_token(name) {
-        return Err(Error::InvalidName);
-    }
-    if is_the_proxys(name) {
-        return Err(Error::Forbidden);
-    }
-    let allowed = |&byte: &u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
-    if value.iter().all(allowed) {
-        Ok(())
-    } else {
-        Err(Error::InvalidValue)
     }
 }

@@ -195,6 +195,9 @@ impl<P: Plugin> Instance<P> {
         if !self.is_interested(exchange) {
             return Action::Proceed;
         }
+        if let Some(edits) = self.host.interest.fixed_edits(phase) {
+            return exchange.make(edits, phase);
+        }
         self.call(exchange, phase, handle)
     }
 

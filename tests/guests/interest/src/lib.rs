@@ -1,5 +1,5 @@
-//! Declares the interests of its configuration, and marks and counts the requests and responses that the
-//! host calls it for.
+//! Declares the interests of its configuration, edits among them, and marks and counts the requests and
+//! responses that the host calls it for.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,10 @@ struct Settings {
     methods: Option<Vec<String>>,
     paths: Option<Vec<String>>,
     headers: Option<Vec<String>>,
+    /// Fields to set in requests without a call, and their values.
+    edit_request: Option<Vec<(String, String)>>,
+    /// The same in responses.
+    edit_response: Option<Vec<(String, String)>>,
 }
 
 struct Interested;
@@ -29,6 +33,12 @@ impl Plugin for Interested {
         if let Some(headers) = config.headers {
             interest.headers(headers)?;
         }
+        if let Some(fields) = config.edit_request {
+            interest.edit_request(&edits(fields))?;
+        }
+        if let Some(fields) = config.edit_response {
+            interest.edit_response(&edits(fields))?;
+        }
         Ok(Interested)
     }
 
@@ -43,4 +53,12 @@ impl Plugin for Interested {
         response.set_header("x-seen", "response").ok();
         Action::Proceed
     }
+}
+
+fn edits(fields: Vec<(String, String)>) -> Edits {
+    let mut edits = Edits::new();
+    for (name, value) in fields {
+        edits.set(name, value);
+    }
+    edits
 }

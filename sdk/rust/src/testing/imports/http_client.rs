@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::super::Host;
 use super::super::call::{Current, with};
 use super::super::phase::Phase;
-use super::super::{Host, fields};
 use crate::Reply;
 use crate::bindings::host::tidegate::plugin::http_client::{Request, Response};
+use crate::field_name::check;
 use crate::http::{BODY_LIMIT, Failure};
 
 /// A request that the plugin sent to another server.
@@ -87,7 +88,7 @@ impl Servers {
     fn check(&self, request: &Request) -> Result<(), Failure> {
         let wanted = origin(&request.url).ok_or(Failure::InvalidRequest)?;
         let mut fields = request.headers.iter();
-        if request.method.is_empty() || fields.any(|(n, value)| fields::check(n, value).is_err()) {
+        if request.method.is_empty() || fields.any(|(n, value)| check(n, value).is_err()) {
             return Err(Failure::InvalidRequest);
         }
         let mut granted = self.answers.keys().filter_map(|url| origin(url));

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::super::Exchange;
 use super::super::call::with;
+use super::super::fields::Fields;
 use super::super::phase::Phase;
+use crate::bindings::host::tidegate::plugin::types::Edit;
 use crate::{BodyMode, Error};
 
 pub(crate) fn methods(methods: &[String]) -> Result<(), Error> {
@@ -44,6 +46,16 @@ pub(crate) fn tick(period: u64) -> Result<(), Error> {
     declare(|interest| interest.tick = Some(period))
 }
 
+pub(crate) fn edit_request(edits: &[Edit]) -> Result<(), Error> {
+    Fields::check_all(edits)?;
+    declare(|interest| interest.request_edits = Some(edits.to_vec()))
+}
+
+pub(crate) fn edit_response(edits: &[Edit]) -> Result<(), Error> {
+    Fields::check_all(edits)?;
+    declare(|interest| interest.response_edits = Some(edits.to_vec()))
+}
+
 fn within_limit(mode: BodyMode) -> Result<(), Error> {
     let limit = with(|current| current.host.body_bytes);
     match mode {
@@ -70,6 +82,8 @@ pub(in crate::testing) struct Interests {
     pub(in crate::testing) request_body: BodyMode,
     pub(in crate::testing) response_body: BodyMode,
     pub(in crate::testing) tick: Option<Duration>,
+    request_edits: Option<Vec<Edit>>,
+    response_edits: Option<Vec<Edit>>,
 }
 
 impl Default for Interests {
@@ -81,11 +95,22 @@ impl Default for Interests {
             request_body: BodyMode::None,
             response_body: BodyMode::None,
             tick: None,
+            request_edits: None,
+            response_edits: None,
         }
     }
 }
 
 impl Interests {
+    /// What is done in a phase in place of a call.
+    pub(in crate::testing) fn fixed_edits(&self, phase: Phase) -> Option<&[Edit]> {
+        match phase {
+            Phase::RequestHead => self.request_edits.as_deref(),
+            Phase::ResponseHead => self.response_edits.as_deref(),
+            _ => None,
+        }
+    }
+
     pub(in crate::testing) fn matches(&self, exchange: &Exchange) -> bool {
         let one_of = |list: &[String], matches: &dyn Fn(&String) -> bool| {
             list.is_empty() || list.iter().any(matches)

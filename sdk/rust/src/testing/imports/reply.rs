@@ -1,9 +1,9 @@
 //! The interface `reply`.
 
 use super::super::call::{Current, with};
-use super::super::fields;
 use super::super::phase::Phase;
 use super::response::is_bodiless;
+use crate::field_name::check;
 use crate::log::Level;
 use crate::{Error, Reply};
 
@@ -41,7 +41,7 @@ fn head(current: &mut Current, status: u16, headers: &[(String, Vec<u8>)]) -> Re
     }
     let mut reply = Reply::new(status);
     for (name, value) in headers {
-        fields::check(name, value)?;
+        check(name, value)?;
         reply = reply.header(name, value.clone());
     }
     Ok(reply)

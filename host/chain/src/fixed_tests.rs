@@ -1,0 +1,171 @@
+//! Edits that are declared are as good as edits that are made in a call.
+
+use super::*;
+use crate::{CheckedEdit, Fields, HeadLimits};
+use proptest::prelude::*;
+
+fn checked(edits: &[Edit<'_>]) -> Box<[CheckedEdit]> {
+    edits.iter().map(|edit| edit.check().unwrap()).collect()
+}
+
+/// A plugin that declares these edits, and would fail if it were called for them.
+fn declares(name: &str, request: &[Edit<'_>], response: &[Edit<'_>]) -> Scripted {
+    let mut plugin = plugin(name, |phase, _| match phase {
+        Phase::RequestHead | Phase::ResponseHead => Err(failure(FailureKind::Trap)),
+        _ => Ok(Action::Proceed),
+    });
+    plugin.interest.request_edits = Some(checked(request));
+    plugin.interest.response_edits = Some(checked(response));
+    plugin
+}
+
+fn value<'a>(fields: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    fields.get(name).map(|value| value.as_bytes())
+}
+
+#[test]
+fn they_are_made_at_the_plugins_turn() {
+    let mark = |name: &str, value: &'static [u8]| {
+        plugin(name, move |phase, exchange| {
+            let target = match phase {
+                Phase::RequestHead => Target::Request,
+                _ => Target::Response,
+            };
+            edit(exchange, target, Edit::Append("x-turn", value)).unwrap();
+            Ok(Action::Proceed)
+        })
+    };
+    let append = [Edit::Append("x-turn", b"b")];
+    let set = [Edit::Set("x-turn", b"b")];
+    let all = chain(vec![
+        mark("a", b"a"),
+        declares("b", &append, &set),
+        mark("c", b"c"),
+    ]);
+    let (trace, status, exchange) = exchange_through(&all);
+    assert_eq!((trace.as_str(), status), ("a<c<c>a>", 200));
+    let turns = |target| crate::joined(exchange.fields(target).unwrap(), "x-turn").unwrap();
+    assert_eq!(turns(Target::Request), b"a, b, c");
+    assert_eq!(turns(Target::Response), b"b, a");
+}
+
+#[test]
+fn an_empty_list_is_no_call_and_no_edit() {
+    let (trace, status, exchange) = exchange_through(&chain(vec![declares("a", &[], &[])]));
+    assert_eq!((trace.as_str(), status), ("", 200));
+    assert!(exchange.request.fields().is_empty());
+}
+
+#[test]
+fn they_are_made_of_requests_that_match_and_of_replies() {
+    let edits = [Edit::Set("x-a", b"1")];
+    let mut other = declares("a", &edits, &edits);
+    other.interest.paths = vec![PathInterest::parse("/y").unwrap()];
+    let all = chain(vec![
+        other,
+        declares("b", &[], &edits),
+        plugin("c", reply(403)),
+    ]);
+    let (_, status, exchange) = exchange_through(&all);
+    assert_eq!(status, 403);
+    assert_eq!(value(exchange.request.fields(), "x-a"), None);
+    let response = exchange.fields(Target::Response).unwrap();
+    assert_eq!(value(response, "x-a"), Some(&b"1"[..]));
+}
+
+#[test]
+fn heads_and_failures_are_counted_and_no_call_is() {
+    let registry = prometheus::Registry::new();
+    let meters = Meters::register(&registry).unwrap();
+    let long = vec![b'x'; Exchange::default().limits.bytes];
+    let mut bad = declares("b", &[Edit::Set("x-a", b"1")], &[Edit::Set("x-b", &long)]);
+    // It need not export the phases.
+    bad.meters = meters.version(&"b".into(), &"1".into(), PhaseSet::default());
+    let all = chain(vec![bad]);
+    let (_, status, exchange) = exchange_through(&all);
+    assert_eq!((status, exchange.notes[0].what), (503, "error"));
+    let message = exchange.notes[0].message.as_deref().unwrap();
+    assert!(message.contains("`x-b`"), "{message}");
+    let text = prometheus::TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .unwrap();
+    for line in [
+        r#"tidegate_plugin_edited_heads_total{phase="request-head",plugin="b",version="1"} 1"#,
+        r#"tidegate_plugin_edited_heads_total{phase="response-head",plugin="b",version="1"} 1"#,
+        r#"tidegate_plugin_failures_total{kind="error",phase="response-head",plugin="b",version="1"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(!text.contains("call_seconds"), "{text}");
+}
+
+fn edits() -> impl Strategy<Value = Vec<CheckedEdit>> {
+    let name = || prop::sample::select(&["x-a", "x-b", "x-c", "x-d"][..]);
+    let bytes = || prop::collection::vec(b'0'..b'z', 0..40);
+    let one = prop_oneof![
+        (name(), bytes()).prop_map(|(name, value)| Edit::Set(name, &value).check()),
+        (name(), bytes()).prop_map(|(name, value)| Edit::Append(name, &value).check()),
+        name().prop_map(|name| Edit::Remove(name).check()),
+    ];
+    prop::collection::vec(one.prop_map(|edit| edit.unwrap()), 0..8)
+}
+
+proptest! {
+    /// Whatever the edits, the head and its limits: the same comes of them as of a call in which they are made.
+    #[test]
+    fn they_are_as_if_made_in_a_call(
+        before in edits(),
+        request in edits(),
+        response in edits(),
+        count in 2..8usize,
+        bytes in 20..200usize,
+        open in any::<bool>(),
+    ) {
+        let policy = Policy {
+            error: if open { OnFailure::Open } else { OnFailure::Closed },
+            ..Policy::default()
+        };
+        let declared = Scripted {
+            policy,
+            interest: Interest {
+                request_edits: Some(request.clone().into()),
+                response_edits: Some(response.clone().into()),
+                ..Interest::default()
+            },
+            ..passes("b")
+        };
+        let called = plugin("b", move |phase, exchange| {
+            let (target, edits) = match phase {
+                Phase::RequestHead => (Target::Request, &request),
+                _ => (Target::Response, &response),
+            };
+            let refused = |_| failure(FailureKind::Error);
+            let mut all = edits.iter().cloned();
+            all.try_for_each(|edit| exchange.edit(target, edit)).map_err(refused)?;
+            Ok(Action::Proceed)
+        });
+        let called = Scripted { policy, ..called };
+        let run = |plugin: Scripted| {
+            let (mut head, ()) = http::Request::get("/x").body(()).unwrap().into_parts();
+            for edit in before.clone() {
+                match edit {
+                    CheckedEdit::Set(name, value) => head.set(name, value),
+                    CheckedEdit::Append(name, value) => Fields::append(&mut head, name, value),
+                    CheckedEdit::Remove(name) => Fields::remove(&mut head, &name),
+                }
+            }
+            let exchange = Exchange {
+                request: Box::new(head),
+                limits: HeadLimits { count, bytes },
+                ..Exchange::default()
+            };
+            let all = chain(vec![passes("a"), plugin, passes("c")]);
+            let (trace, status, exchange) = through(&all, Box::new(exchange));
+            let fields = [Target::Request, Target::Response]
+                .map(|target| exchange.fields(target).cloned());
+            let notes: Vec<_> = exchange.notes.iter().map(|n| (n.phase, n.what)).collect();
+            (trace.replace("b<", "").replace("b>", ""), status, fields, notes)
+        };
+        prop_assert_eq!(run(declared), run(called));
+    }
+}

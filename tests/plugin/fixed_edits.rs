@@ -1,0 +1,127 @@
+//! Edits that a plugin declares in `configure`: made in its place, without a call.
+
+use crate::harness::{Origin, Proxy, get, with_header};
+
+use super::support::{bundled, echo_route, echoed, start, start_with, uncached};
+
+const EDITED: &str = "tidegate_plugin_edited_heads_total";
+const CALLED: &str = "tidegate_plugin_call_seconds_count";
+
+async fn proxy(config: &str) -> Proxy {
+    let plugins = format!(r#"[{{ use = "interest", config = {{ {config} }} }}]"#);
+    start(&["interest"], &echo_route("all", "/*", &plugins)).await
+}
+
+#[tokio::test]
+async fn they_are_made_both_ways_without_a_call() {
+    let config = r#"paths = ["/in"], edit_request = [["x-in", "1"]],
+        edit_response = [["x-out", "2"], ["content-type", "text/x"]]"#;
+    let proxy = proxy(config).await;
+    let response = proxy.get("/in").await;
+    assert_eq!(response.status, 200);
+    assert_eq!(echoed(&response.json(), "x-in").as_deref(), Some("1"));
+    assert_eq!(response.header("x-out"), "2");
+    assert_eq!(response.header("content-type"), "text/x");
+    // What it does when it is called.
+    assert_eq!(response.header("x-seen"), "");
+    let other = proxy.get("/out").await;
+    assert_eq!(echoed(&other.json(), "x-in"), None);
+    assert_eq!(other.header("x-out"), "");
+    for phase in ["request-head", "response-head"] {
+        let of = |name| format!(r#"{name}{{plugin="interest",phase="{phase}"}}"#);
+        assert_eq!(proxy.metric(&of(EDITED)).await, 1.0, "{phase}");
+        assert_eq!(proxy.metric(&of(CALLED)).await, 0.0, "{phase}");
+    }
+}
+
+#[tokio::test]
+async fn with_an_empty_list_nothing_is_done_in_that_phase_alone() {
+    let proxy = proxy("edit_request = []").await;
+    let response = proxy.get("/").await;
+    assert_eq!(echoed(&response.json(), "x-seen"), None);
+    assert_eq!(response.header("x-seen"), "response");
+}
+
+#[tokio::test]
+async fn what_cannot_be_edited_is_an_error_in_the_configuration() {
+    let proxy = proxy("edit_request = []").await;
+    for (field, why) in [
+        (r#"["x a", "1"]"#, "`x a`"),
+        (r#"["content-length", "1"]"#, "`content-length`"),
+        (r#"["x-a", "1\n2"]"#, "`x-a`"),
+    ] {
+        let plugins = format!(
+            r#"[{{ use = "interest", config = {{ edit_response = [["x-b", "1"], {field}] }} }}]"#
+        );
+        let bad = uncached(&echo_route("all", "/*", &plugins));
+        let error = proxy.reload_refused(&bad).await;
+        assert!(
+            error.contains(why) && error.contains("responses"),
+            "{error}"
+        );
+    }
+    let many = vec![r#"["x-a", "1"]"#; 1025].join(",");
+    let plugins = format!(r#"[{{ use = "interest", config = {{ edit_request = [{many}] }} }}]"#);
+    let error = proxy
+        .reload_refused(&uncached(&echo_route("all", "/*", &plugins)))
+        .await;
+    assert!(error.contains("limit"), "{error}");
+}
+
+/// As for a call that fails: the policy decides, and what was done before is undone where it says so.
+#[tokio::test]
+async fn without_room_in_the_head_the_policy_decides() {
+    let value = "x".repeat(5000);
+    let fields: Vec<String> = (0..7).map(|n| format!(r#"["x-{n}", "{value}"]"#)).collect();
+    let config = format!("edit_request = [{}]", fields.join(","));
+    for (policy, status) in [("closed", 503), ("open", 200)] {
+        let plugins = format!(r#"[{{ use = "interest", config = {{ {config} }} }}]"#);
+        let policy = format!("\n[plugin.interest]\non_failure = {{ error = \"{policy}\" }}\n");
+        let proxy = start(
+            &["interest"],
+            &(echo_route("all", "/*", &plugins) + &policy),
+        )
+        .await;
+        let response = proxy.get("/").await;
+        assert_eq!(response.status, status, "{policy}");
+        if status == 200 {
+            assert_eq!(echoed(&response.json(), "x-0"), None);
+            assert_eq!(response.header("x-seen"), "");
+        }
+        let failures = r#"tidegate_plugin_failures_total{plugin="interest",phase="request-head",kind="error"}"#;
+        assert_eq!(proxy.metric(failures).await, 1.0);
+    }
+}
+
+/// Rules that read nothing need no call; one that does is called, in its direction.
+#[tokio::test]
+async fn headers_is_called_only_for_rules_that_read_something() {
+    let origin = Origin::echo().await;
+    let config = format!(
+        r#"
+[[route]]
+name = "all"
+plugins = [{{ use = "headers", config = {{
+    request = [{{ set = "x-a", value = "1" }}, {{ append = "x-b", value = "2" }}, {{ remove = "x-c" }}],
+    response = [{{ set = "x-path", value = "${{request.path}}" }}] }} }}]
+upstream = "app"
+
+[upstream.app]
+peers = [{:?}]
+"#,
+        origin.address()
+    );
+    let proxy = start_with(&[("headers.wasm", bundled("headers"))], &config).await;
+    let request = with_header(get("/here"), "x-b", "1");
+    let response = proxy.send(with_header(request, "x-c", "1")).await;
+    assert_eq!(response.header("x-path"), "/here");
+    let seen = origin.seen().remove(0);
+    assert_eq!(seen.header("x-a"), "1");
+    let values: Vec<_> = seen.headers.get_all("x-b").iter().collect();
+    assert_eq!(values, ["1", "2"]);
+    assert_eq!(seen.header("x-c"), "");
+    let of = |name, phase| format!(r#"{name}{{plugin="headers",phase="{phase}"}}"#);
+    assert_eq!(proxy.metric(&of(EDITED, "request-head")).await, 1.0);
+    assert_eq!(proxy.metric(&of(CALLED, "request-head")).await, 0.0);
+    assert_eq!(proxy.metric(&of(CALLED, "response-head")).await, 1.0);
+}
