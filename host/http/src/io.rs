@@ -166,11 +166,35 @@ impl Io {
         add(&mut self.gathered);
     }
 
+    /// A write may take so long from now on.
+    pub(crate) fn set_write_time(&mut self, time: Duration) {
+        self.stall.set_timeout(time);
+    }
+
+    /// Count what the client did that is refused.
+    pub(crate) fn count_refused(&self, refusal: Refusal) {
+        self.guard.refused(refusal);
+    }
+
+    /// Send what there is, and let the client see that the connection broke, and did not end.
+    pub(crate) fn break_off(&mut self) {
+        self.stream.write_now(&self.gathered);
+        self.gathered.clear();
+        if let Some(stream) = self.stream.take() {
+            stream.reset();
+        }
+    }
+
     /// Answer what is not a request, count it, and end the connection.
     pub(crate) async fn refuse(&mut self) {
         self.refuse_with(Refusal::Malformed);
-        self.guard.refused(Refusal::Malformed);
-        // The client may be gone already.
+        self.count_refused(Refusal::Malformed);
+        self.close().await;
+    }
+
+    /// End the connection, so that the client can read what it was sent.
+    pub(crate) async fn close(&mut self) {
+        // It may be gone already.
         let _ = AsyncWriteExt::shutdown(self).await;
     }
 
@@ -322,8 +346,7 @@ impl Drop for Io {
 #[async_trait]
 impl Shutdown for Io {
     async fn shutdown(&mut self) {
-        // The client may be gone already.
-        let _ = AsyncWriteExt::shutdown(self).await;
+        self.close().await;
     }
 }
 

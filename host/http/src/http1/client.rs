@@ -5,9 +5,11 @@ use super::client_head::{self, Closing};
 use super::deadline::Deadline;
 use super::head::BadHead;
 use super::spelling::Spelling;
+use crate::abuse::Refusal;
 use crate::io::Io;
+use crate::plugins::internal;
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, Version};
+use http::{StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::date::get_cached_date;
 use pingora::{Error, ErrorType};
@@ -40,20 +42,18 @@ pub(super) struct Client {
     /// Read of the body, and not taken yet.
     read: BytesMut,
     body: Reader,
-    /// Whether there is a body at all.
-    has_body: bool,
     again: Again,
     reading: Deadline,
     looking: Deadline,
     /// Between reads of the body.
     read_timeout: Duration,
-    /// For all that is left of it once the response is whole.
-    drain_timeout: Duration,
     /// The last head that was written.
     written: Option<Box<ResponseHeader>>,
     response: Writer,
     /// All of the response was written.
     is_answered: bool,
+    /// A write has begun and was not done, or a read failed: what follows on the wire is in doubt.
+    is_cut: bool,
     keeps: bool,
     received: usize,
     sent: usize,
@@ -84,8 +84,10 @@ impl Again {
 
 /// Why there is no request.
 pub(super) enum NoRequest {
-    /// The client is gone, or was refused.
+    /// The client is gone.
     Gone,
+    /// It took too long, or what it sent was refused, and it has been told so.
+    Refused(Box<Io>),
     /// What it sent is no head. The connection ends with the answer to it.
     Bad(Box<Io>, BadHead),
 }
@@ -103,7 +105,8 @@ impl Client {
                     Ok(None) => read.reserve(HEAD_READ),
                     Err(bad) => return Err(NoRequest::Bad(io, bad)),
                 },
-                Ok(0) | Err(_) => return Err(NoRequest::Gone),
+                Ok(0) => return Err(NoRequest::Gone),
+                Err(_) => return Err(NoRequest::Refused(io)),
             }
         };
         let body = match client_head::request_body(&head) {
@@ -116,16 +119,15 @@ impl Client {
             head,
             spelling,
             read,
-            has_body: !body.is_over(),
             body,
             again: Again::default(),
             reading: Deadline::default(),
             looking: Deadline::default(),
             read_timeout: Duration::MAX,
-            drain_timeout: Duration::MAX,
             written: None,
             response: Writer::Length(0),
             is_answered: false,
+            is_cut: false,
             received: 0,
             sent: 0,
         })
@@ -135,9 +137,9 @@ impl Client {
         &self.io
     }
 
-    /// Whether the request has no body.
+    /// Whether the request has no body, or one that turned out to be empty.
     pub(super) fn has_no_body(&self) -> bool {
-        !self.has_body
+        self.is_read() && self.received == 0
     }
 
     /// Whether all of the request's body was taken.
@@ -174,12 +176,8 @@ impl Client {
         self.read_timeout = timeout;
     }
 
-    pub(super) fn drain_timeout(&self) -> Duration {
-        self.drain_timeout
-    }
-
-    pub(super) fn set_drain_timeout(&mut self, timeout: Duration) {
-        self.drain_timeout = timeout;
+    pub(super) fn set_write_timeout(&mut self, timeout: Duration) {
+        self.io.set_write_time(timeout);
     }
 
     /// Keep the beginning of the request's body, from now on.
@@ -215,38 +213,40 @@ impl Client {
     }
 
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<pingora::Result<Option<Bytes>>> {
+        let read = ready!(self.poll_data(cx));
+        self.reading.clear();
+        self.is_cut |= read.is_err();
+        if let Ok(Some(data)) = &read {
+            self.received += data.len();
+            self.again.keep(data);
+        }
+        Poll::Ready(read)
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<pingora::Result<Option<Bytes>>> {
+        let failed = |kind| Poll::Ready(Err(Error::explain(kind, READING)));
+        let broken = |error: io::Error| {
+            let error = Error::because(ErrorType::ReadError, READING, error);
+            Poll::Ready(Err(error))
+        };
         loop {
-            if self.body.is_over() {
-                return Poll::Ready(Ok(None));
-            }
-            let data = self.body.take(&mut self.read);
-            let data = data.map_err(|bad| {
-                let bad = io::Error::new(io::ErrorKind::InvalidData, bad);
-                Error::because(ErrorType::ReadError, READING, bad)
-            })?;
-            if !data.is_empty() {
-                self.reading.clear();
-                self.received += data.len();
-                self.again.keep(&data);
-                return Poll::Ready(Ok(Some(data)));
-            }
-            if self.body.is_over() {
-                continue;
+            match self.body.take(&mut self.read) {
+                Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Some(data))),
+                Ok(_) if self.body.is_over() => return Poll::Ready(Ok(None)),
+                Ok(_) => {}
+                Err(bad) => {
+                    self.io.count_refused(Refusal::Framing);
+                    return broken(io::Error::new(io::ErrorKind::InvalidData, bad));
+                }
             }
             self.read.reserve(BODY_READ);
             match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read) {
-                Poll::Ready(Ok(0)) => {
-                    let gone = Error::explain(ErrorType::ConnectionClosed, READING);
-                    return Poll::Ready(Err(gone));
-                }
+                Poll::Ready(Ok(0)) => return failed(ErrorType::ConnectionClosed),
                 Poll::Ready(Ok(_)) => self.reading.clear(),
-                Poll::Ready(Err(error)) => {
-                    let error = Error::because(ErrorType::ReadError, READING, error);
-                    return Poll::Ready(Err(error));
-                }
+                Poll::Ready(Err(error)) => return broken(error),
                 Poll::Pending => {
                     ready!(self.reading.poll(cx, self.read_timeout));
-                    return Poll::Ready(Err(Error::explain(ErrorType::ReadTimedout, READING)));
+                    return failed(ErrorType::ReadTimedout);
                 }
             }
         }
@@ -272,7 +272,10 @@ impl Client {
     }
 
     /// Write a head: the final one, or an informational one before it. What goes beyond that is not written.
-    pub(super) async fn write_head(&mut self, head: Box<ResponseHeader>) -> pingora::Result<()> {
+    pub(super) async fn write_head(
+        &mut self,
+        mut head: Box<ResponseHeader>,
+    ) -> pingora::Result<()> {
         let has_final = self.written.as_ref().is_some_and(|head| is_final(head));
         let is_unknown = !is_final(&head) && self.head.version == Version::HTTP_10;
         if has_final || is_unknown {
@@ -284,7 +287,14 @@ impl Client {
         }
         if is_final(&head) {
             self.response = client_head::response_body(&self.head.method, &head);
-            self.keeps &= self.response != Writer::Close && !self.io.is_last_response();
+            if self.response == Writer::Chunks && self.head.version == Version::HTTP_10 {
+                // It knows no chunks (RFC 9112 §6.1).
+                head.remove_header(&header::TRANSFER_ENCODING);
+                self.response = Writer::Close;
+            }
+            // Whoever is answered early may not send the rest of the request, or send it for long.
+            self.keeps &= self.is_read() && !self.io.is_last_response();
+            self.keeps &= self.response != Writer::Close;
             self.is_answered = self.response == Writer::Length(0);
         }
         let closing = (!head.status.is_informational()).then(|| Closing {
@@ -293,8 +303,8 @@ impl Client {
         });
         self.io
             .gather(|out| client_head::write_response(&head, closing.as_ref(), out));
-        // The rest goes out once there is much of it, or nothing more comes for now.
-        let goes_now = head.status.is_informational() || self.is_answered;
+        // Others go out once there is much, or while the client is waited for, which is not so before all is read.
+        let goes_now = head.status.is_informational() || self.is_answered || !self.is_read();
         self.written = Some(head);
         match goes_now {
             true => self.flush().await,
@@ -307,13 +317,19 @@ impl Client {
         if self.is_answered {
             return Ok(());
         }
+        if self.is_cut {
+            return Err(internal("a response that was cut"));
+        }
         let framed = self.response.frame(data.len(), end);
         let data = data.get(..framed.data).unwrap_or_default();
         if let Some(before) = framed.before {
             self.io
                 .gather(|out| out.extend_from_slice(before.as_bytes()));
         }
+        // Where this fails, or is given up, nobody knows how much of it went out.
+        self.is_cut = true;
         self.io.write_all(data).await.map_err(unwritten)?;
+        self.is_cut = false;
         self.io.gather(|out| out.extend_from_slice(framed.after));
         self.sent += data.len();
         self.is_answered = end && self.response.is_whole() || self.response == Writer::Length(0);
@@ -342,40 +358,35 @@ impl Client {
         self.flush().await
     }
 
-    async fn flush(&mut self) -> pingora::Result<()> {
-        self.io.flush().await.map_err(unwritten)
-    }
-
-    /// Take what is left of the request's body, for as long as that may take.
-    pub(super) async fn drain(&mut self) -> pingora::Result<()> {
-        let time = self.drain_timeout;
-        let draining = async {
-            while self.read_body().await?.is_some() {}
-            Ok(())
-        };
-        match tokio::time::timeout(time, draining).await {
-            Ok(drained) => drained,
-            Err(_) => Err(Error::explain(ErrorType::ReadTimedout, READING)),
-        }
+    /// Send what there is.
+    pub(super) async fn flush(&mut self) -> pingora::Result<()> {
+        let flushed = self.io.flush().await;
+        self.is_cut |= flushed.is_err();
+        flushed.map_err(unwritten)
     }
 
     /// Close the connection.
     pub(super) async fn close(&mut self) {
-        // The client may be gone already.
-        let _ = AsyncWriteExt::shutdown(&mut self.io).await;
+        self.io.close().await;
     }
 
-    /// The connection, if another request may come on it. One whose response broke off is dropped as it is.
+    /// Whether all of the response was written.
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
+    /// The connection, if another request may come on it.
     pub(super) async fn renew(mut self) -> Option<Box<Io>> {
         if !self.is_answered {
+            // The client sees that it broke off, also where the end of the connection would end it.
+            if self.response == Writer::Close && !self.has_switched() {
+                self.io.break_off();
+            }
             return None;
         }
-        if !self.keeps {
+        if !self.keeps || self.is_cut {
             self.close().await;
             return None;
-        }
-        if !self.is_read() {
-            self.drain().await.ok()?;
         }
         Some(self.io)
     }

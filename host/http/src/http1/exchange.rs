@@ -87,8 +87,8 @@ async fn pass(
     }
     let mut is_sent = session.is_body_done();
     let again = session.get_retry_buffer();
-    // Of a body that was read before, what there is of it; and the end of one that is not there.
-    if again.is_some() || !has_body {
+    // Of a body that was read before, what there is of it; and the end of one that is over, or not there.
+    if again.is_some() || is_sent {
         give(session, context, connection, again, is_sent).await?;
     }
     loop {

@@ -33,12 +33,13 @@ use crate::serve::Server;
 use crate::state::Limits;
 use client::{Client, NoRequest};
 use deadline::Deadline;
+use futures_util::future;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::ProxyHttp;
 use std::future::poll_fn;
 use std::mem;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -74,8 +75,13 @@ pub(crate) async fn serve<P>(
         }
         idle.clear();
         let is_last = connection.clock.requests() + 1 >= limits.requests_per_connection;
+        // Where nothing but empty lines has come, it is still idle.
+        let still_idle = poll_fn(|cx| idle.poll(cx, wait.max(limits.header_timeout)));
+        let still_idle = pin!(still_idle);
+        let until = future::select(stopped.as_mut(), still_idle);
         // Boxed, for a connection that waits does not need the room that requests take.
-        let client = Box::pin(read(io, is_last, stopped.as_mut())).await;
+        let client = Box::pin(read(io, is_last, until)).await;
+        idle.clear();
         let Some(client) = client else {
             return;
         };
@@ -85,17 +91,21 @@ pub(crate) async fn serve<P>(
     }
 }
 
-/// Read a request, of which some has come.
-async fn read(io: Box<Io>, is_last: bool, stopped: Pin<&mut impl Future>) -> Option<Box<Client>> {
+/// Read a request, of which some has come; for so long.
+async fn read(io: Box<Io>, is_last: bool, until: impl Future) -> Option<Box<Client>> {
     let read = tokio::select! {
         biased;
         read = Client::read(io, is_last) => read,
         // Not all of it has come: it is for nobody.
-        _ = stopped => return None,
+        _ = until => return None,
     };
     match read {
         Ok(client) => Some(Box::new(client)),
         Err(NoRequest::Gone) => None,
+        Err(NoRequest::Refused(mut io)) => {
+            io.close().await;
+            None
+        }
         Err(NoRequest::Bad(mut io, bad)) => {
             tracing::debug!(%bad, "not a request");
             io.refuse().await;
@@ -124,6 +134,7 @@ where
         Next::Nothing => {}
         Next::Request => drop(session.finish_body().await),
         Next::Pingora => {
+            left.hand_over();
             let served = server.proxy.process_new_http(session, &server.stop);
             Box::pin(context::hand_over(context, served)).await;
             session = ServerSession::new_custom(Box::new(()));

@@ -3,6 +3,7 @@
 //! The trait is hidden in Pingora's documentation, which is one of the reasons for its version being pinned.
 
 use super::client::Client;
+use crate::io::Io;
 use crate::plugins::internal;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,13 +17,21 @@ use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Where a connection's client is left when the session that had it is dropped. Sessions cannot be asked what they
 /// are; so whoever wants the client itself drops its session.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Left(Arc<Mutex<Option<Box<Client>>>>);
+pub(crate) struct Left(Arc<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    client: Mutex<Option<Box<Client>>>,
+    /// Whether Pingora's loop has the session: it does not always wait for the client when it waits.
+    is_pingoras: AtomicBool,
+}
 
 impl Left {
     /// A session with this client.
@@ -33,25 +42,34 @@ impl Left {
         }))
     }
 
-    /// The client that was left, if one was.
-    pub(super) fn take(&self) -> Option<Box<Client>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Pingora goes on with the session from here on, to the end of its request.
+    pub(super) fn hand_over(&self) {
+        self.0.is_pingoras.store(true, Ordering::Relaxed);
     }
 
-    /// Look at the client of a session.
+    /// The client that was left at the end of its request, if one was.
+    pub(super) fn take(&self) -> Option<Box<Client>> {
+        self.0.is_pingoras.store(false, Ordering::Relaxed);
+        self.client().take()
+    }
+
+    /// Look at the bytes of a session's client.
     pub(crate) fn look<T>(
         &self,
         session: &mut ServerSession,
-        look: impl FnOnce(&crate::io::Io) -> T,
+        look: impl FnOnce(&Io) -> T,
     ) -> Option<T> {
-        drop(mem::replace(
-            session,
-            ServerSession::new_custom(Box::new(())),
-        ));
-        let client = self.take()?;
+        let nobody = ServerSession::new_custom(Box::new(()));
+        drop(mem::replace(session, nobody));
+        let client = self.client().take()?;
         let seen = look(client.io());
         *session = self.session(client);
         Some(seen)
+    }
+
+    fn client(&self) -> MutexGuard<'_, Option<Box<Client>>> {
+        let client = self.0.client.lock();
+        client.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,8 +81,7 @@ struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let left = self.left.0.lock();
-        *left.unwrap_or_else(PoisonError::into_inner) = self.client.take();
+        *self.left.client() = self.client.take();
     }
 }
 
@@ -111,7 +128,8 @@ impl CustomSession for Session {
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {
-        self.client_mut().drain().await
+        while self.client_mut().read_body().await?.is_some() {}
+        Ok(())
     }
 
     fn enable_retry_buffering(&mut self) {
@@ -144,6 +162,7 @@ impl CustomSession for Session {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let is_pingoras = self.left.0.is_pingoras.load(Ordering::Relaxed);
         let client = self.client_mut();
         let mut is_over = false;
         for task in tasks {
@@ -165,8 +184,10 @@ impl CustomSession for Session {
         }
         if is_over {
             client.end().await.map_err(|e| e.into_down())?;
+        } else if is_pingoras {
+            client.flush().await.map_err(|e| e.into_down())?;
         }
-        Ok(is_over)
+        Ok(client.is_answered())
     }
 
     fn response_written(&self) -> Option<&ResponseHeader> {
@@ -190,21 +211,22 @@ impl CustomSession for Session {
         Some(self.client().read_timeout())
     }
 
-    // The connection itself has one, for all that is written.
+    fn set_write_timeout(&mut self, timeout: Option<Duration>) {
+        let timeout = timeout.unwrap_or(Duration::MAX);
+        self.client_mut().set_write_timeout(timeout);
+    }
 
-    fn set_write_timeout(&mut self, _: Option<Duration>) {}
-
+    /// The connection itself sees to it.
     fn get_write_timeout(&self) -> Option<Duration> {
         None
     }
 
-    fn set_total_drain_timeout(&mut self, timeout: Option<Duration>) {
-        let timeout = timeout.unwrap_or(Duration::MAX);
-        self.client_mut().set_drain_timeout(timeout);
-    }
+    // A connection on which a request was not read to its end has no next one.
+
+    fn set_total_drain_timeout(&mut self, _: Option<Duration>) {}
 
     fn get_total_drain_timeout(&self) -> Option<Duration> {
-        Some(self.client().drain_timeout())
+        None
     }
 
     fn request_summary(&self) -> String {

@@ -107,6 +107,12 @@ impl HeadDeadline {
             .poll(cx)
     }
 
+    /// Some of a head has come.
+    pub(super) fn begin(&mut self) {
+        self.head = self.clock.now();
+        self.begun.get_or_insert_with(Instant::now);
+    }
+
     /// Whether a request was served, another may come, and nothing of it has.
     pub(super) fn is_between_requests(&self) -> bool {
         let now = self.clock.now();

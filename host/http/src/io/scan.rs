@@ -40,6 +40,7 @@ impl Io {
                     Err(refusal) => refusal,
                 };
                 if number & 1 == 0 {
+                    self.deadline.begin();
                     self.refuse_with(refusal);
                 }
                 self.guard.refused(refusal);

@@ -27,6 +27,11 @@ impl Stall {
         }
     }
 
+    /// What begins to be waited for from now on may take so long.
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// Write, or fail when nothing could be written for too long.
     pub(super) fn poll_write(
         &mut self,
