@@ -90,6 +90,17 @@ async fn fields_of_json_are_redacted() {
     );
 }
 
+/// A stack that is too small would be a failure of the plugin.
+#[tokio::test]
+async fn what_is_put_in_the_place_may_be_nested() {
+    let nested = "[".repeat(60) + &"]".repeat(60);
+    let origin = serving("application/json", r#"{"card":"4111"}"#).await;
+    let config = format!(r#"redact = ["card"], redacted = {nested}"#);
+    let proxy = proxy(&origin, &config).await;
+    let body = proxy.get("/").await;
+    assert_eq!(body.text(), format!(r#"{{"card":{nested}}}"#));
+}
+
 #[tokio::test]
 async fn a_request_is_redacted_before_the_origin_sees_it() {
     let origin = Origin::echo().await;

@@ -55,6 +55,8 @@ fn code() -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(16))
+        // Offsets in the guest for each instruction; what is said of a trap has names of functions alone.
+        .generate_address_map(false)
         .memory_init_cow(true);
     config
 }
