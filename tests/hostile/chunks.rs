@@ -1,11 +1,17 @@
 //! Bodies in chunks whose framing two servers could read in two ways, or that have no end.
 
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::{Edge, Over};
+use crate::harness::Origin;
 
 both! {
     doubtful_chunks_are_refused,
     chunks_of_good_will_are_served,
     framing_without_end_is_refused_and_holds_no_memory,
+    nothing_follows_chunks_that_were_refused,
 }
 
 const HEAD: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -85,4 +91,44 @@ async fn framing_without_end_is_refused_and_holds_no_memory(over: Over) {
     let grown = edge.proxy.resident_bytes().saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes");
     assert!(edge.origin.seen().is_empty());
+}
+
+/// A response that comes before the rest of its request does not make that a good one.
+async fn nothing_follows_chunks_that_were_refused(over: Over) {
+    let came = Arc::new(Mutex::new(Vec::new()));
+    let all = came.clone();
+    let origin = Origin::raw(move |mut stream| {
+        let all = all.clone();
+        async move {
+            let mut read = Vec::new();
+            while matches!(stream.read_buf(&mut read).await, Ok(1..)) {
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                if read.starts_with(b"POST") && stream.write_all(answer).await.is_err() {
+                    return;
+                }
+                all.lock().unwrap().append(&mut read);
+            }
+        }
+    })
+    .await;
+    let edge = Edge::before(over, origin, "").await;
+    // On a new connection to the upstream, and on one that is kept.
+    for _ in 0..2 {
+        let mut wire = edge.wire(format!("{HEAD}5\r\nhello\r\n")).await;
+        let response = wire.response().await;
+        assert_eq!(response.status, 200);
+        assert_eq!(response.header("connection"), "close");
+        let next = "GET /next HTTP/1.1\r\nhost: a\r\n\r\n";
+        for piece in ["30;\n", "0\r\n\r\n", next] {
+            if !wire.try_send(piece).await {
+                break;
+            }
+        }
+        assert!(wire.rest().await.is_empty());
+    }
+    let came = String::from_utf8_lossy(&came.lock().unwrap()).into_owned();
+    assert!(
+        came.starts_with("POST / ") && !came.contains("/next"),
+        "{came}"
+    );
 }

@@ -32,6 +32,26 @@ async fn idle_timeout() {
     );
 }
 
+/// Empty lines are no beginning of a request (RFC 9112 §2.2): neither do they hold a connection, nor is their time a
+/// head's.
+#[tokio::test]
+async fn idle_timeout_with_empty_lines() {
+    for lines in ["\r", "\r\n", "\r\n\r\n\r"] {
+        let proxy = limited("idle_timeout = \"1s\"\nheader_timeout = \"1s\"").await;
+        let mut wire = proxy.wire().await;
+        wire.send(REQUEST).await;
+        assert_eq!(wire.response().await.status, 200);
+        wire.send(lines).await;
+        assert!(wire.rest().await.is_empty(), "{lines:?}");
+        has_cut(&proxy, "idle").await;
+        let mut wire = proxy.wire().await;
+        wire.send(REQUEST).await;
+        assert_eq!(wire.response().await.status, 200);
+        wire.send(format!("{lines}\n{REQUEST}")).await;
+        assert_eq!(wire.response().await.status, 200, "{lines:?}");
+    }
+}
+
 #[tokio::test]
 async fn requests_per_connection() {
     let proxy = limited("requests_per_connection = 3").await;

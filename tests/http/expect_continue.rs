@@ -34,6 +34,10 @@ async fn an_answer_without_the_body_comes_at_once() {
     wire.send(HEAD).await;
     let response = wire.response().await;
     assert_eq!((response.status, response.text()), (403, "no"));
+    // A client that leaves the body out must not have its next request taken for it.
+    assert_eq!(response.header("connection"), "close");
+    wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(wire.rest().await.is_empty());
 }
 
 #[tokio::test]

@@ -283,3 +283,24 @@ async fn the_beginning_of_a_body_does_not_wait_for_its_end() {
     wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(wire.response_to_head().await.status, 200);
 }
+
+#[tokio::test]
+async fn an_old_client_sees_that_a_response_broke_off() {
+    // It knows no chunks: its body ends with the connection, or breaks off with it.
+    for (rest, is_whole) in [("0\r\n\r\n", true), ("", false)] {
+        let origin = Origin::raw(move |mut stream| async move {
+            read_head(&mut stream).await;
+            let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+            let answer = format!("{head}5\r\nhello\r\n{rest}");
+            let _ = stream.write_all(answer.as_bytes()).await;
+        })
+        .await;
+        let proxy = Proxy::start(&route_to(&origin)).await;
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut came = Vec::new();
+        let end = soon("the end", stream.read_to_end(&mut came)).await;
+        assert!(came.ends_with(b"\r\n\r\nhello"), "{}", came.escape_ascii());
+        assert_eq!(end.is_ok(), is_whole, "{end:?}");
+    }
+}

@@ -181,3 +181,28 @@ async fn a_request_that_a_peer_has_begun_to_answer_is_not_repeated() {
     }
     assert_eq!(requests.load(Ordering::SeqCst), 2);
 }
+
+/// The end of a body is sent to the next peer as well, where there is nothing else of it.
+#[tokio::test]
+async fn a_request_with_an_empty_body_is_repeated_whole() {
+    // Answers one request on each connection, and closes it when the next has come.
+    let origin = Origin::raw(async |mut stream| {
+        let mut came = Vec::new();
+        while !came.ends_with(b"\r\n\r\n") {
+            let Ok(1..) = stream.read_buf(&mut came).await else {
+                return;
+            };
+        }
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.read_buf(&mut came).await;
+    })
+    .await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut wire = proxy.wire().await;
+    for _ in 0..20 {
+        wire.send("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")
+            .await;
+        assert_eq!(wire.response().await.status, 200);
+    }
+}

@@ -49,6 +49,21 @@ async fn trailers_of_http_2_reach_clients_of_http_2() {
 }
 
 #[tokio::test]
+async fn clients_of_http_1_0_get_no_chunks_from_http_2() {
+    let (_origin, proxy) = http2(with_trailer).await;
+    let mut wire = proxy.wire().await;
+    wire.send("POST / HTTP/1.0\r\nconnection: keep-alive\r\ncontent-length: 5\r\n\r\nhello")
+        .await;
+    let response = wire.response().await;
+    assert_eq!(response.text(), "hello");
+    assert_eq!(response.header("connection"), "close");
+    assert!(
+        !response.headers.contains_key("transfer-encoding"),
+        "{response:?}"
+    );
+}
+
+#[tokio::test]
 async fn clients_of_http_1_get_the_body_without_the_trailers() {
     let (_origin, proxy) = http2(with_trailer).await;
     let mut client = proxy.client().await;
