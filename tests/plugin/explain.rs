@@ -5,7 +5,7 @@ use crate::harness::tidegate;
 use super::support::{bundled, echo_route, folder, uncached};
 
 fn explained(request: &[&str], config: &str) -> String {
-    let files = ["body-rewrite", "request-limits", "jwt"];
+    let files = ["body-rewrite", "request-limits", "jwt", "headers"];
     let files = files.map(|name| (format!("{name}.wasm"), bundled(name)));
     let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(n, b)| (n.as_str(), b.clone())).collect();
     let folder = folder(&files);
@@ -23,6 +23,7 @@ fn it_shows_route_plugins_grants_and_how_bodies_compose() {
     let plugins = r#"[
         { use = "request-limits", config = { max_json_depth = 8 } },
         { use = "body-rewrite", config = { redact = ["password"] } },
+        { use = "headers", config = { response = [{ remove = "server" }] } },
     ]"#;
     let config = echo_route("all", "/api/*", plugins);
     let said = explained(&["POST", "http://a.example/api/x?y=1"], &config);
@@ -30,6 +31,9 @@ fn it_shows_route_plugins_grants_and_how_bodies_compose() {
         "route      all",
         "1. request-limits@",
         "2. body-rewrite@",
+        "3. headers@",
+        "request     not called, nothing to edit",
+        "response    not called; edits made in its place: 1",
         "allowed     [\"log\", \"metrics\"",
         "called      synchronously",
         "over_limit closed",

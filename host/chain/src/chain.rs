@@ -23,6 +23,8 @@ pub struct Chain {
     editing: [u64; Phase::ALL.len()],
     /// Those that can wait.
     waiting: u64,
+    /// Those of whose failures some are no end of the exchange: what they did is undone.
+    undone: u64,
 }
 
 /// A chain that cannot be built.
@@ -140,6 +142,7 @@ impl Chain {
             exporting: Phase::ALL.map(|phase| those(&|plugin| is_called(&**plugin, phase))),
             editing: Phase::ALL.map(|phase| those(&|plugin| has_edits(&**plugin, phase))),
             waiting: those(&|plugin| plugin.waits()),
+            undone: those(&|plugin| plugin.policy().any_open()),
             plugins: plugins.into(),
         })
     }
@@ -449,9 +452,9 @@ impl Chain {
         }
         exchange.phase = Some(phase);
         exchange.reply = None;
-        exchange.begin_edits(plugin.policy().any_open());
+        exchange.begin_edits(self.undone & 1 << place != 0);
         let start = Instant::now();
-        let answer = if plugin.waits() {
+        let answer = if self.waiting & 1 << place != 0 {
             plugin.call_waiting(call, exchange).await
         } else {
             plugin.call(call, exchange)

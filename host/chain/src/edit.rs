@@ -59,13 +59,41 @@ impl Edit<'_> {
     /// # Errors
     /// The name or value is not one, or the field is one that the proxy keeps.
     pub fn check(&self) -> Result<CheckedEdit, Refusal> {
+        self.check_with(&mut EditNames::default())
+    }
+
+    /// As [`Edit::check`], with names that were checked before.
+    ///
+    /// # Errors
+    /// As for [`Edit::check`].
+    pub fn check_with(&self, names: &mut EditNames) -> Result<CheckedEdit, Refusal> {
         Ok(match self {
-            Edit::Set(name, value) => CheckedEdit::Set(field_name(name)?, field_value(value)?),
-            Edit::Append(name, value) => {
-                CheckedEdit::Append(field_name(name)?, field_value(value)?)
-            }
-            Edit::Remove(name) => CheckedEdit::Remove(field_name(name)?),
+            Edit::Set(name, value) => CheckedEdit::Set(names.get(name)?, field_value(value)?),
+            Edit::Append(name, value) => CheckedEdit::Append(names.get(name)?, field_value(value)?),
+            Edit::Remove(name) => CheckedEdit::Remove(names.get(name)?),
         })
+    }
+}
+
+/// Names that were checked, as a plugin edits the same few fields in each exchange.
+#[derive(Debug, Default)]
+pub struct EditNames(Vec<HeaderName>);
+
+impl EditNames {
+    /// The most that are kept; so few are found sooner than a name is checked.
+    const COUNT_MAX: usize = 8;
+    /// Bytes of the longest that is kept.
+    const BYTES_MAX: usize = 64;
+
+    fn get(&mut self, name: &str) -> Result<HeaderName, Refusal> {
+        if let Some(known) = self.0.iter().find(|known| known.as_str() == name) {
+            return Ok(known.clone());
+        }
+        let checked = field_name(name)?;
+        if self.0.len() < Self::COUNT_MAX && name.len() <= Self::BYTES_MAX {
+            self.0.push(checked.clone());
+        }
+        Ok(checked)
     }
 }
 
@@ -371,6 +399,26 @@ fn within(
 mod tests {
     use super::*;
     use crate::Phase;
+
+    #[test]
+    fn names_that_were_checked_are_few_and_the_same() {
+        let mut names = EditNames::default();
+        for round in 0..2 {
+            for n in 0..20 {
+                let name = format!("x-{n}");
+                let edit = Edit::Set(&name, b"1");
+                assert_eq!(edit.check_with(&mut names), edit.check(), "{round}");
+            }
+            for bad in ["", "x a", "host", "Host"] {
+                let edit = Edit::Remove(bad);
+                assert_eq!(edit.check_with(&mut names), edit.check());
+                assert!(edit.check().is_err());
+            }
+            let upper = Edit::Remove("X-1").check_with(&mut names);
+            assert_eq!(upper, Edit::Remove("x-1").check());
+        }
+        assert_eq!(names.0.len(), EditNames::COUNT_MAX);
+    }
 
     #[test]
     fn the_host_that_is_set_is_the_only_one() {

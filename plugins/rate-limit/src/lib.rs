@@ -15,6 +15,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use key::{Key, Part};
+use tidegate_sdk::attributes::Value;
 use tidegate_sdk::limiter::{Bucket, Outcome, Scope};
 use tidegate_sdk::prelude::*;
 
@@ -112,14 +113,15 @@ impl Plugin for RateLimit {
     }
 
     fn on_response(&self, response: &mut Response) -> Action {
+        // As they were set: a number needs no memory of the plugin's, a text would.
         let state = (
-            attributes::text(&self.remaining),
-            attributes::text(&self.reset),
+            attributes::get(&self.remaining),
+            attributes::get(&self.reset),
         );
-        if let (Some(remaining), Some(reset)) = state {
+        if let (Some(Value::Integer(remaining)), Some(Value::Integer(reset))) = state {
             let mut edits = Edits::new();
             edits.append("ratelimit-policy", self.policy.as_str());
-            edits.append("ratelimit", self.state(&remaining, &reset));
+            edits.append("ratelimit", self.state(remaining, reset));
             if let Err(error) = response.edit(&edits) {
                 // The client misses advice, and nothing that it needs.
                 log::warn!("the response has no RateLimit fields: {error}");

@@ -300,6 +300,8 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(all(feature = "arena", target_arch = "wasm32", target_os = "unknown"))]
+mod allocator;
 pub mod attributes;
 pub mod clock;
 pub mod crypto;
@@ -365,10 +367,3 @@ pub mod prelude {
     pub use crate::{attributes, clock, crypto, http, kv, limiter, log, metrics, random, secrets};
     pub use serde::Deserialize;
 }
-
-/// dlmalloc, as in the standard library, but a version that starts in the memory that the linker
-/// gave the module (`--initial-heap`) before it grows it. An instance that stays within it costs
-/// the host no `memory.grow`, which is most of what a fresh instance costs.
-#[cfg(all(feature = "arena", target_arch = "wasm32", target_os = "unknown"))]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -176,7 +176,7 @@ fn describe(
         if let Some((_, edits)) = plugin.interest().fixed_edits(phase) {
             let edits = match edits.len() {
                 0 => "not called, nothing to edit".to_owned(),
-                count => format!("edited without a call, {count} edits that are always the same"),
+                count => format!("not called; edits made in its place: {count}"),
             };
             writeln!(text, "      {head:<12}{edits}")?;
         }

@@ -2,7 +2,7 @@
 
 use super::Host;
 use crate::wit::{WitEdit, WitError};
-use tidegate_chain::{CheckedEdit, Edit, Refusal, Target, joined};
+use tidegate_chain::{CheckedEdit, Edit, EditNames, Refusal, Target, joined};
 use wasmtime::component::{LinkerInstance, WasmList, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
@@ -151,7 +151,10 @@ fn link_edits(head: &mut LinkerInstance<'_, Host>, target: Target) -> Result<()>
 }
 
 fn edit(host: &mut Caller<'_>, target: Target, edit: &WitEdit) -> Answer<()> {
-    let checked = checked(host, edit)?;
+    let mut names = std::mem::take(&mut host.data_mut().names);
+    let checked = checked(host, edit, &mut names);
+    host.data_mut().names = names;
+    let checked = checked?;
     let edited = checked.and_then(|edit| host.data_mut().exchange.edit(target, edit));
     Ok((edited.map_err(WitError::from),))
 }
@@ -160,15 +163,16 @@ fn edit(host: &mut Caller<'_>, target: Target, edit: &WitEdit) -> Answer<()> {
 pub(super) fn checked(
     host: &Caller<'_>,
     edit: &WitEdit,
+    names: &mut EditNames,
 ) -> Result<std::result::Result<CheckedEdit, Refusal>> {
     Ok(match edit {
         WitEdit::Set((name, value)) => {
-            Edit::Set(&name.to_str(host)?, value.as_le_slice(host)).check()
+            Edit::Set(&name.to_str(host)?, value.as_le_slice(host)).check_with(names)
         }
         WitEdit::Append((name, value)) => {
-            Edit::Append(&name.to_str(host)?, value.as_le_slice(host)).check()
+            Edit::Append(&name.to_str(host)?, value.as_le_slice(host)).check_with(names)
         }
-        WitEdit::Remove(name) => Edit::Remove(&name.to_str(host)?).check(),
+        WitEdit::Remove(name) => Edit::Remove(&name.to_str(host)?).check_with(names),
     })
 }
 

@@ -5,7 +5,7 @@ use super::heads::{EDITS_MAX, checked};
 use crate::wit::{WitBodyMode, WitEdit, WitError};
 use http::{HeaderName, Method};
 use std::time::Duration;
-use tidegate_chain::{BodyMode, CheckedEdit, Interest, PathInterest, Refusal};
+use tidegate_chain::{BodyMode, CheckedEdit, EditNames, Interest, PathInterest, Refusal};
 use wasmtime::component::LinkerInstance;
 use wasmtime::{Result, StoreContextMut};
 
@@ -102,7 +102,9 @@ fn link_edits(
             if edits.len() > EDITS_MAX {
                 return Ok((Err(WitError::LimitReached),));
             }
-            let edits = edits.iter().map(|edit| checked(&host, edit));
+            let edits = edits
+                .iter()
+                .map(|edit| checked(&host, edit, &mut EditNames::default()));
             let edits: std::result::Result<_, _> = edits.collect::<Result<_>>()?;
             Ok((host.data_mut().fix_edits(edits, slot),))
         },

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tidegate_capability::crypto::KeySet;
-use tidegate_chain::{Exchange, Interest};
+use tidegate_chain::{EditNames, Exchange, Interest};
 use wasmtime::component::Linker;
 use wasmtime::{Engine, ResourceLimiter};
 
@@ -57,6 +57,8 @@ pub(crate) struct Host {
     namespace: Arc<Namespace>,
     version: Arc<str>,
     start: Instant,
+    /// Fields that it edited before.
+    names: EditNames,
     /// Series that this instance used before, so that using them again takes no lock.
     series: HashMap<SeriesKey, Series>,
     wasi: Option<wasi::State>,
@@ -190,6 +192,7 @@ impl Host {
             key_sets: Vec::new(),
             calls: http_client::Calls::default(),
             start: *start,
+            names: EditNames::default(),
             series: HashMap::new(),
         }
     }
