@@ -164,7 +164,7 @@ async fn edits_for_one_attempt_do_not_go_to_the_next() {
         assert!(head.starts_with("GET /once?y=1 HTTP/1.1\r\n"), "{head}");
         assert_eq!(
             head.to_lowercase()
-                .matches("host: once.example\r\n")
+                .matches("\nhost: once.example\r\n")
                 .count(),
             1,
             "{head}"
