@@ -52,8 +52,10 @@ pub(super) struct Client {
     response: Writer,
     /// All of the response was written.
     is_answered: bool,
-    /// A write has begun and was not done, or a read failed: what follows on the wire is in doubt.
+    /// A write has begun and was not done: what follows would be taken for something else.
     is_cut: bool,
+    /// A read has failed: so would what the client goes on with.
+    is_lost: bool,
     keeps: bool,
     received: usize,
     sent: usize,
@@ -128,6 +130,7 @@ impl Client {
             response: Writer::Length(0),
             is_answered: false,
             is_cut: false,
+            is_lost: false,
             received: 0,
             sent: 0,
         })
@@ -215,7 +218,7 @@ impl Client {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<pingora::Result<Option<Bytes>>> {
         let read = ready!(self.poll_data(cx));
         self.reading.clear();
-        self.is_cut |= read.is_err();
+        self.is_lost |= read.is_err();
         if let Ok(Some(data)) = &read {
             self.received += data.len();
             self.again.keep(data);
@@ -384,7 +387,7 @@ impl Client {
             }
             return None;
         }
-        if !self.keeps || self.is_cut {
+        if !self.keeps || self.is_cut || self.is_lost {
             self.close().await;
             return None;
         }
