@@ -133,6 +133,21 @@ async fn a_pattern_leaves_the_frame_alone() {
     assert_eq!(seen.header("x-a"), "");
 }
 
+/// So many groups within each other.
+fn nested(groups: usize) -> String {
+    let (open, close) = ("(".repeat(groups), ")".repeat(groups));
+    format!("{{ remove = \"~^{open}x-debug-sql{close}$\" }}")
+}
+
+#[tokio::test]
+async fn a_pattern_may_be_nested() {
+    let origin = talkative().await;
+    let proxy = proxy(&origin, &format!("response = [{}]", nested(20))).await;
+    let response = proxy.get("/").await;
+    assert_eq!(response.header("x-debug-sql"), "");
+    assert_eq!(response.header("x-kept"), "yes");
+}
+
 #[tokio::test]
 async fn a_mistake_has_its_place() {
     let origin = talkative().await;
@@ -149,6 +164,7 @@ async fn a_mistake_has_its_place() {
             "value = \"${nothing\"",
         ),
         (r#"{ remove = "~(" }"#, "remove = \"~(\""),
+        (&nested(100), "remove = \"~^"),
     ] {
         let changed = file.replace(r#"{ set = "x-a", value = "a" }"#, bad);
         let error = proxy.reload_refused(&changed).await;

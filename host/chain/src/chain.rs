@@ -494,9 +494,9 @@ impl Chain {
         self.count(place, phase, &failure, exchange);
         match plugin.policy().on(failure.kind) {
             OnFailure::Open => {
-                exchange.undo_edits();
-                // One that could not have the whole body has had its turn with the head.
+                // One that could not have the whole body was not called: it has had its turn with the head.
                 if failure.kind != FailureKind::OverLimit {
+                    exchange.undo_edits();
                     progress.leave(place);
                 }
                 None

@@ -362,3 +362,38 @@ fn replies_are_checked() {
     let long = vec![0; Reply::BODY_BYTES_MAX + 1];
     assert_eq!(checked(200, &long), Err(Refusal::LimitReached));
 }
+
+#[test]
+fn a_body_over_its_limit_undoes_no_edits() {
+    let open = Policy {
+        error: OnFailure::Open,
+        over_limit: OnFailure::Open,
+        ..Policy::default()
+    };
+    let editing = |name: &str| {
+        let mut plugin = plugin(name, |phase, exchange| {
+            if phase == Phase::RequestHead {
+                edit(exchange, Target::Request, Edit::Append("x-turn", b"1")).unwrap();
+            }
+            Ok(Action::Proceed)
+        });
+        plugin.policy = open;
+        plugin
+    };
+    let mut holding = editing("a");
+    holding.interest.request_body = crate::BodyMode::Buffer(1);
+    let all = chain(vec![holding, editing("c")]);
+    let (mut progress, mut exchange) = (Progress::default(), Box::<Exchange>::default());
+    let fed = block_on(async {
+        all.request(&mut progress, &mut exchange).await;
+        let budget = crate::Budget::new(usize::MAX);
+        let mut body = all.request_body(&progress, &budget).unwrap();
+        exchange.stage.on(crate::Event::HoldRequest).unwrap();
+        let data = Bytes::from_static(b"too long");
+        all.feed(&mut body, &mut progress, &mut exchange, data, true)
+            .await
+    });
+    assert_eq!(fed.unwrap(), "too long");
+    let turns = crate::joined(exchange.request.fields(), "x-turn");
+    assert_eq!(turns.unwrap(), b"1, 1");
+}

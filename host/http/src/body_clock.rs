@@ -1,4 +1,4 @@
-//! How long a request body has not come on. HTTP/1.1 has Pingora's read timeout; its HTTP/2 has none,
+//! How long a request body has not come on. HTTP/1.1 has a read timeout; Pingora's HTTP/2 has none,
 //! so a client could hold a stream, and with it a connection to an upstream, for ever.
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,6 +1,6 @@
 //! The framing of a chunked body (RFC 9112 §7.1), followed in its raw bytes.
 //!
-//! Pingora's parser takes an empty line for the last chunk, a line feed within an extension, and any bytes
+//! Parsers have been seen to take an empty line for the last chunk, a line feed within an extension, and any bytes
 //! for trailers; another server reads a different body then, and what follows it is a request to one and
 //! data to the other.
 

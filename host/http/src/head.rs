@@ -1,5 +1,5 @@
-//! Pingora's heads as the chain sees them. They are moved in and out, never copied, so that what Pingora
-//! remembers beside the fields (their spelling) stays true.
+//! Pingora's heads as the chain sees them. They are moved in and out, never copied, so that what is remembered beside
+//! the fields (their spelling, a target that is no path) stays true.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};

@@ -1,9 +1,9 @@
-//! What Pingora's parser lets pass and the next server may read differently, found in the raw bytes of
+//! What a parser lets pass and the next server may read differently, found in the raw bytes of
 //! an HTTP/1 message: lines that end without a carriage return (RFC 9112 §2.2 allows to refuse them), a
 //! request line with more than two spaces, control characters or a fragment, a length beside an encoding
 //! (§6.1 allows to refuse that), and chunks that are not what they should be.
 //!
-//! It also bounds what is read of a head: Pingora's own bound is 1 MiB for each connection. And it finds where a
+//! It also bounds what is read of a head, as nothing else does. And it finds where a
 //! message ends: what follows is the next request's (§9.3.2).
 
 use crate::abuse::Refusal;
@@ -11,7 +11,7 @@ use crate::chunk_scan::ChunkScan;
 use std::ops::Range;
 use tidegate_chain::HeadLimits;
 
-/// Pingora's parser takes no more fields.
+/// The parser takes no more fields.
 const FIELDS_MAX: usize = 256;
 
 /// How much more than a head's limit is read, so that most heads that exceed it are refused by the accept

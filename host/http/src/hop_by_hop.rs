@@ -2,8 +2,8 @@
 //! that the sender of a message names in `connection`.
 
 use crate::client;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use pingora::http::RequestHeader;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 
 /// Those that always are.
 static ALWAYS: [HeaderName; 10] = [
@@ -67,6 +67,39 @@ pub(crate) fn remove_always(head: &mut RequestHeader) {
             head.remove_header(name);
         }
     }
+}
+
+/// Remove those of a response that goes on to another connection. How its body is framed stays, for whoever writes it,
+/// and what a 426 asks to upgrade to (RFC 9110 §15.5.22). A length beside an encoding means nothing (RFC 9112 §6.3).
+pub(crate) fn remove_from_response(head: &mut ResponseHeader) {
+    if head.headers.contains_key(header::TRANSFER_ENCODING) {
+        head.remove_header(&header::CONTENT_LENGTH);
+    }
+    let upgrades = head.status == StatusCode::UPGRADE_REQUIRED;
+    let stays = |name: &HeaderName| {
+        name == header::TRANSFER_ENCODING
+            || name == header::TRAILER
+            || name == header::CONTENT_LENGTH
+            || name == header::UPGRADE && upgrades
+    };
+    if !head.headers.keys().any(|name| is_always(name) && !stays(name)) {
+        return;
+    }
+    let named = members(&head.headers, header::CONNECTION)
+        .filter(|member| !is_about_closing(member))
+        .filter_map(|member| HeaderName::from_bytes(member).ok());
+    let named: Vec<_> = named.filter(|name| !stays(name)).collect();
+    for name in &named {
+        head.remove_header(name);
+    }
+    for name in ALWAYS.iter().filter(|name| !stays(name)) {
+        head.remove_header(name);
+    }
+}
+
+/// What `connection` says most: it names no field that there is.
+fn is_about_closing(member: &[u8]) -> bool {
+    member.eq_ignore_ascii_case(b"keep-alive") || member.eq_ignore_ascii_case(b"close")
 }
 
 /// The names of the fields of a message that end with its connection.
@@ -140,6 +173,34 @@ mod tests {
         ] {
             assert!(remove_named(&mut head(&[value])).is_err(), "{value}");
         }
+    }
+
+    #[test]
+    fn responses_leave_their_connection_behind() {
+        let left = |status: u16, fields: &[(&'static str, &str)]| {
+            let mut head = ResponseHeader::build(status, None).unwrap();
+            for (name, value) in fields {
+                head.append_header(*name, *value).unwrap();
+            }
+            remove_from_response(&mut head);
+            let names = head.headers.keys().map(|name| name.as_str().to_owned());
+            let mut names: Vec<_> = names.collect();
+            names.sort();
+            names.join(" ")
+        };
+        let fields = [
+            ("connection", "Upgrade, keep-alive, X-Mine, content-length"),
+            ("keep-alive", "timeout=600"),
+            ("upgrade", "h2c"),
+            ("x-mine", "1"),
+            ("x-other", "1"),
+            ("content-length", "5"),
+        ];
+        assert_eq!(left(200, &fields), "content-length x-other");
+        assert_eq!(left(426, &fields), "content-length upgrade x-other");
+        let chunked = [("transfer-encoding", "chunked"), ("content-length", "5")];
+        assert_eq!(left(200, &chunked), "transfer-encoding");
+        assert_eq!(left(200, &[("trailer", "x"), ("te", "y")]), "trailer");
     }
 
     proptest! {

@@ -1,6 +1,6 @@
-//! A connection's bytes, as Pingora reads and writes them.
+//! A connection's bytes, as they are read and written above: by Pingora in HTTP/2, by [`crate::http1`].
 //!
-//! Three things are ours. Writes are gathered until they are flushed or Pingora waits for something, so
+//! Three things are ours. Writes are gathered until they are flushed or something is waited for, so
 //! that a head and a short body are one system call, in a buffer that is given back while the connection
 //! is idle (Pingora's own streams keep 87 KiB each). A head has a deadline as a whole: Pingora's read
 //! timeout starts anew with every byte, so a client could send one a minute for ever. And a client that
@@ -198,8 +198,8 @@ impl Io {
         let _ = AsyncWriteExt::shutdown(self).await;
     }
 
-    /// Count it where the proxy ends the connection because nothing has come since the last request. Pingora does, and
-    /// does not say why.
+    /// Count it where the proxy ends the connection because nothing has come since the last request. Of HTTP/2,
+    /// Pingora does, and does not say why.
     fn count_if_idle(&self) {
         let is_quiet = match self.protocol {
             Protocol::Http1 => self.deadline.is_between_requests(),
@@ -261,7 +261,7 @@ impl AsyncRead for Io {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // Pingora waits for the client or an upstream: what is there goes out now.
+        // The client or an upstream is waited for: what is there goes out now.
         if let Poll::Ready(Err(error)) = this.poll_write_out(cx) {
             return Poll::Ready(Err(error));
         }

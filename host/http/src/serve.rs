@@ -1,4 +1,4 @@
-//! From an accepted connection to Pingora: find out what it speaks, then let it be served to its end.
+//! From an accepted connection to its requests: find out what it speaks, then let it be served to its end.
 
 use crate::abuse::Cut;
 use crate::body_clock::BodyClock;

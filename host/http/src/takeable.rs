@@ -1,5 +1,4 @@
-//! A stream that can be taken out through a shared reference: Pingora shows the stream of a session, and
-//! gives it away only with the session. Once it was taken, reads end and writes fail.
+//! A stream that can be taken out through a shared reference, from a session that stays for the log. Once it was taken, reads end and writes fail.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};

@@ -7,7 +7,7 @@
 //! that are ([`Ticker::want`]). The thread ticks at least as often after it has heard of them, so every
 //! deadline is reached, whoever lost the processor for however long meanwhile; then it parks. A call that is
 //! [late](Ticker::late) gets its next deadline from the engine only after it has asked for it, in an epoch
-//! that nobody can tell: while there are such calls, the thread goes on.
+//! that nobody can tell: while there are such calls, the thread goes on, also while one that waits is not polled.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering, fence};

@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use tidegate_sdk::prelude::*;
 
 #[cfg(test)]
@@ -120,6 +120,9 @@ impl Plugin for Headers {
     }
 }
 
+/// Groups within groups of a regular expression. They are compiled by recursion, and a plugin's stack is small.
+const DEEPEST: u32 = 24;
+
 /// A rule that can be applied.
 enum Rule {
     Set(String, Template, IfAbsent),
@@ -172,7 +175,10 @@ impl Rule {
         } else {
             return field_name(pattern).map(Self::Remove);
         };
-        Regex::new(&format!("(?i){expression}"))
+        RegexBuilder::new(&expression)
+            .case_insensitive(true)
+            .nest_limit(DEEPEST)
+            .build()
             .map(Self::RemoveMatching)
             .map_err(|error| format!("not a regular expression: {error}"))
     }

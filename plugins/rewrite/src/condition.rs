@@ -9,6 +9,9 @@ use tidegate_sdk::prelude::*;
 const LONGEST: usize = 1024;
 const LARGEST: usize = 64 * 1024;
 
+/// Groups within groups of an expression. They are compiled by recursion, and a plugin's stack is small.
+const DEEPEST: u32 = 24;
+
 /// A rule's `match`: all that is there holds.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +38,10 @@ impl TryFrom<String> for Expression {
         if text.len() > LONGEST {
             return Err(format!("is too long, expected at most {LONGEST} bytes"));
         }
-        let built = RegexBuilder::new(&text).size_limit(LARGEST).build();
+        let built = RegexBuilder::new(&text)
+            .size_limit(LARGEST)
+            .nest_limit(DEEPEST)
+            .build();
         built
             .map(Self)
             .map_err(|error| format!("`{text}` is not a regular expression: {error}"))

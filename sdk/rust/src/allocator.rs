@@ -44,14 +44,15 @@ impl Allocator {
     }
 }
 
-/// A piece that a list of its size can take later, or something larger.
+/// A piece that its list can take later.
 #[cold]
 #[inline(never)]
-unsafe fn allocate(layout: Layout) -> *mut u8 {
-    let size = layout.size().next_multiple_of(STEP);
-    // SAFETY: rounding up cannot overflow where there was an address space to hold the size.
-    let rounded = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-    unsafe { GlobalDlmalloc.alloc(rounded) }
+unsafe fn new_piece(layout: Layout) -> *mut u8 {
+    // SAFETY: at most `LISTS * STEP` bytes, and the alignment is one already.
+    let whole = unsafe {
+        Layout::from_size_align_unchecked(layout.size().next_multiple_of(STEP), layout.align())
+    };
+    unsafe { GlobalDlmalloc.alloc(whole) }
 }
 
 // SAFETY: a piece is in a list or in use, never both; a list has pieces of its size only, since a layout stands for the
@@ -59,14 +60,16 @@ unsafe fn allocate(layout: Layout) -> *mut u8 {
 unsafe impl GlobalAlloc for Allocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if let Some(list) = self.list(layout) {
-            let first = list.get();
-            if !first.is_null() {
-                list.set(unsafe { first.cast::<*mut u8>().read() });
-                return first;
-            }
+        // What has no list is dlmalloc's, with the layout that it is given back with.
+        let Some(list) = self.list(layout) else {
+            return unsafe { GlobalDlmalloc.alloc(layout) };
+        };
+        let first = list.get();
+        if first.is_null() {
+            return unsafe { new_piece(layout) };
         }
-        unsafe { allocate(layout) }
+        list.set(unsafe { first.cast::<*mut u8>().read() });
+        first
     }
 
     #[inline]

@@ -3,17 +3,17 @@
 use crate::chunk_scan::ChunkScan;
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Bytes that a peer may spend on framing between two pieces of data: extensions of chunks, and trailers.
+/// Bytes that whoever sends it may spend on framing between two pieces of data: extensions of chunks, and trailers.
 const FRAMING_MAX: usize = 64 * 1024;
 
-/// The body of a response, as it is read.
+/// A body, as it is read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reader {
     /// It has a length, of which so much is still to come.
     Length(u64),
     /// It comes in chunks. So many bytes of framing have come since the last data.
     Chunks(ChunkScan, usize),
-    /// It ends with the connection.
+    /// It ends with the connection: a response's.
     Close,
 }
 

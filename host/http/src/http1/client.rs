@@ -88,7 +88,7 @@ impl Again {
 pub(super) enum NoRequest {
     /// The client is gone.
     Gone,
-    /// It took too long, or what it sent was refused, and it has been told so.
+    /// It took too long, what it sent was refused (it has been told so), or it cannot be read.
     Refused(Box<Io>),
     /// What it sent is no head. The connection ends with the answer to it.
     Bad(Box<Io>, BadHead),
@@ -188,7 +188,7 @@ impl Client {
         self.again.is_wanted = true;
     }
 
-    /// What was kept of it, unless that is not all that was taken.
+    /// What was kept of it, unless more was taken since than is kept.
     pub(super) fn kept_body(&self) -> Option<Bytes> {
         let kept = &self.again.bytes;
         (!kept.is_empty()).then(|| Bytes::copy_from_slice(kept))
@@ -279,6 +279,9 @@ impl Client {
         &mut self,
         mut head: Box<ResponseHeader>,
     ) -> pingora::Result<()> {
+        if self.is_cut {
+            return Err(internal("a response after one that was cut"));
+        }
         let has_final = self.written.as_ref().is_some_and(|head| is_final(head));
         let is_unknown = !is_final(&head) && self.head.version == Version::HTTP_10;
         if has_final || is_unknown {
@@ -287,6 +290,11 @@ impl Client {
                 "a head that nobody waits for"
             );
             return Ok(());
+        }
+        if head.status.is_informational() || head.status == StatusCode::NO_CONTENT {
+            // They have no body, and may not look as if they had (RFC 9110 §8.6, RFC 9112 §6.1).
+            head.remove_header(&header::CONTENT_LENGTH);
+            head.remove_header(&header::TRANSFER_ENCODING);
         }
         if is_final(&head) {
             self.response = client_head::response_body(&self.head.method, &head);
@@ -308,11 +316,11 @@ impl Client {
             .gather(|out| client_head::write_response(&head, closing.as_ref(), out));
         // Others go out once there is much, or while the client is waited for, which is not so before all is read.
         let goes_now = head.status.is_informational() || self.is_answered || !self.is_read();
-        self.written = Some(head);
-        match goes_now {
-            true => self.flush().await,
-            false => Ok(()),
+        if goes_now {
+            self.flush().await?;
         }
+        self.written = Some(head);
+        Ok(())
     }
 
     /// Write data of the body; with `end` it is the last. Of a body with a length, no more is written than that.
@@ -398,7 +406,7 @@ impl Client {
 const READING: &str = "reading the request's body";
 
 fn unwritten(error: io::Error) -> Box<Error> {
-    Error::because(ErrorType::WriteError, "writing a response", error)
+    Error::because(ErrorType::WriteError, "writing a response", error).into_down()
 }
 
 /// A 101 is the last head of HTTP on its connection.

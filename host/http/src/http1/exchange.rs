@@ -195,6 +195,7 @@ async fn answer(
         Event::Drained => Ok(false),
         Event::Head(mut head, end) => {
             let is_last = !head.status.is_informational();
+            hop_by_hop::remove_from_response(&mut head);
             if is_last && !end {
                 frame(&session.req_header().method, &mut head)?;
             }

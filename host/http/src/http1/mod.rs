@@ -67,16 +67,20 @@ pub(crate) async fn serve<P>(
         let begun = tokio::select! {
             biased;
             begun = begun => begun,
-            // Between requests there is nothing to finish.
-            _ = &mut stopped => false,
+            // Between requests there is nothing to finish; and it is not for being idle that this one ends.
+            _ = &mut stopped => {
+                connection.clock.is_answered();
+                false
+            }
         };
         if !begun {
             return;
         }
         idle.clear();
         let is_last = connection.clock.requests() + 1 >= limits.requests_per_connection;
-        // Where nothing but empty lines has come, it is still idle.
-        let still_idle = poll_fn(|cx| idle.poll(cx, wait.max(limits.header_timeout)));
+        // Where nothing but empty lines has come, it is still idle. A head that begins in time has its own.
+        let time = wait.saturating_add(limits.header_timeout);
+        let still_idle = poll_fn(|cx| idle.poll(cx, time));
         let still_idle = pin!(still_idle);
         let until = future::select(stopped.as_mut(), still_idle);
         // Boxed, for a connection that waits does not need the room that requests take.

@@ -18,16 +18,15 @@ impl Spelling {
         Spelling { head, names }
     }
 
-    fn names(&self) -> impl Iterator<Item = &[u8]> {
-        let names = self.names.iter();
-        names.filter_map(|place| self.head.get(place.clone()))
+    fn name(&self, place: usize) -> Option<&[u8]> {
+        self.head.get(self.names.get(place)?.clone())
     }
 }
 
 /// Finds the spelling of one field after the other, in about the order in which they came.
 pub(super) struct Speller<'a> {
     spelling: &'a Spelling,
-    /// How many names came before the next, if the fields are as they came.
+    /// The place of the next name, if the fields are as they came.
     next: usize,
 }
 
@@ -40,14 +39,20 @@ impl<'a> Speller<'a> {
     pub(super) fn spell(&mut self, name: &'a HeaderName) -> &'a [u8] {
         let lower = name.as_str().as_bytes();
         let spelling = self.spelling;
-        let is_it = |spelled: &&[u8]| spelled.eq_ignore_ascii_case(lower);
-        let place = spelling.names.get(self.next);
-        let next = place.and_then(|place| spelling.head.get(place.clone()));
-        if let Some(next) = next.filter(is_it) {
-            self.next += 1;
-            return next;
-        }
-        spelling.names().find(is_it).unwrap_or(lower)
+        // Names that are gone are passed over, those that came twice are looked for from the beginning.
+        let all = spelling.names.len();
+        let places = (self.next..all).chain(0..self.next);
+        let found = places.into_iter().find_map(|place| {
+            let spelled = spelling.name(place)?;
+            spelled
+                .eq_ignore_ascii_case(lower)
+                .then_some((place, spelled))
+        });
+        let Some((place, spelled)) = found else {
+            return lower;
+        };
+        self.next = place + 1;
+        spelled
     }
 }
 
@@ -66,7 +71,7 @@ mod tests {
         let mut speller = Speller::new(&spelling);
         let fields = ["host", "x-mine", "folded", "etag", "x-mine", "x-new"];
         let names = fields.map(HeaderName::from_static);
-        let written = ["Host", "X-Mine", "folded", "ETag", "X-Mine", "x-new"];
+        let written = ["Host", "X-Mine", "folded", "ETag", "x-mine", "x-new"];
         for (name, written) in names.iter().zip(written) {
             assert_eq!(str::from_utf8(speller.spell(name)), Ok(written));
         }

@@ -1,8 +1,7 @@
 //! Reading from a client of HTTP/1, a message at a time.
 //!
 //! What follows a message while it is served is the next request, sent before the answer to this one (RFC 9112
-//! §9.3.2), or an empty line after a body (§2.2). Pingora takes either for a mistake of this message, and answers it
-//! with 400 though the upstream may have served it. So it is held back here until the message is done.
+//! §9.3.2), or an empty line after a body (§2.2). Neither is a mistake of this message. So it is held back here until the message is done.
 
 use super::Io;
 use super::scan::Scan;

@@ -29,7 +29,7 @@ impl Io {
     /// Look at what the client sent, and say which part of it is the present message's.
     ///
     /// # Errors
-    /// The connection ends here. The client knows, unless its request has been handed on: then Pingora gets
+    /// The connection ends here. The client knows, unless its request has been handed on: then whoever reads gets
     /// this error in the middle of a body, and it becomes a response there.
     pub(super) fn scan_read(&mut self, bytes: &[u8]) -> io::Result<Range<usize>> {
         let number = self.deadline.clock.now();

@@ -224,7 +224,7 @@ fn check_framing(head: &RequestHeader) -> Result<(), Refused> {
     Ok(())
 }
 
-/// A target is a path, or a URL whose authority Pingora has compared with the host.
+/// A target is a path, or a URL whose authority was compared with the host when it was read.
 fn is_path_or_url(target: &[u8]) -> bool {
     let scheme = |scheme: &[u8]| {
         target

@@ -4,7 +4,6 @@ use super::leg::{Answer, broken, gone};
 use crate::context::Context;
 use crate::hop_by_hop;
 use crate::phase;
-use http::{StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use pingora::Error;
@@ -26,7 +25,7 @@ pub(super) async fn run(
 ) -> pingora::Result<()> {
     let (parts, mut body) = answer.response.into_parts();
     let mut head = ResponseHeader::from(parts);
-    strip(&mut head);
+    hop_by_hop::remove_from_response(&mut head);
     // The client may have sent more already, in the other protocol: it is not the next request.
     context.end_connection();
     phase::response::run(session, &mut head, context).await?;
@@ -61,20 +60,4 @@ async fn next(body: &mut Incoming, read_timeout: Duration) -> pingora::Result<Ht
 async fn write(session: &mut ServerSession, task: HttpTask) -> pingora::Result<()> {
     let written = session.response_duplex_vec(vec![task]);
     written.await.map(drop)
-}
-
-/// Remove what is about the upstream's connection. How the body is framed stays: hyper has read the frames,
-/// Pingora writes them anew.
-fn strip(head: &mut ResponseHeader) {
-    // A 426 says what to upgrade to (RFC 9110 §15.5.22).
-    let keeps = |name: &header::HeaderName| {
-        name == header::TRANSFER_ENCODING
-            || name == header::TRAILER
-            || name == header::UPGRADE && head.status == StatusCode::UPGRADE_REQUIRED
-    };
-    let names = hop_by_hop::names(&head.headers);
-    let gone: Vec<_> = names.into_iter().filter(|name| !keeps(name)).collect();
-    for name in gone {
-        head.remove_header(&name);
-    }
 }
