@@ -82,7 +82,11 @@ pub(crate) fn remove_from_response(head: &mut ResponseHeader) {
             || name == header::CONTENT_LENGTH
             || name == header::UPGRADE && upgrades
     };
-    if !head.headers.keys().any(|name| is_always(name) && !stays(name)) {
+    if !head
+        .headers
+        .keys()
+        .any(|name| is_always(name) && !stays(name))
+    {
         return;
     }
     let named = members(&head.headers, header::CONNECTION)
