@@ -388,14 +388,15 @@ impl Client {
 
     /// The connection, if another request may come on it.
     pub(super) async fn renew(mut self) -> Option<Box<Io>> {
-        if !self.is_answered {
-            // The client sees that it broke off, also where the end of the connection would end it.
+        if !self.is_answered || self.is_cut {
+            // The client sees that it broke off, also where the end of the connection would end it. One that does not
+            // read is not waited for once more.
             if self.response == Writer::Close && !self.has_switched() {
                 self.io.break_off();
             }
             return None;
         }
-        if !self.keeps || self.is_cut || self.is_lost {
+        if !self.keeps || self.is_lost {
             self.close().await;
             return None;
         }

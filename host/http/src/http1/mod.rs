@@ -90,7 +90,7 @@ pub(crate) async fn serve<P>(
             return;
         };
         next = Box::pin(message(server, client, &left, connection, &mut wait)).await;
-        // Now that the rest of its body is read as well, the next head may come.
+        // Its body was read before its response: the next head may come.
         connection.clock.request_is_done();
     }
 }
