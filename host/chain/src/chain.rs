@@ -1,8 +1,8 @@
 //! An ordered list of plugins, and how it runs: forward on the way in, in reverse on the way out.
 
 use crate::{
-    Action, BodyMode, Call, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Plugin, Reply,
-    RequestHead, Skips,
+    Action, BodyMode, Call, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Plugin,
+    Progress, Reply, RequestHead,
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -33,62 +33,6 @@ pub enum ChainError {
     /// More than [`PLUGINS_MAX`].
     #[error("a route can have {PLUGINS_MAX} plugins, this one has {0}")]
     TooLong(usize),
-}
-
-/// How an exchange came through the chain, one bit for each plugin.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Progress {
-    /// The first that is interested in the request as it came, once [`Chain::begin`] has asked: those before it are
-    /// counted.
-    first: Option<usize>,
-    /// Interested in the request: their turn came.
-    seen: u64,
-    /// Let the request pass, and are still part of the exchange.
-    passed: u64,
-    /// Those among them that have yet to see a response's head.
-    left: u64,
-    /// Those among them that the present response passes.
-    response: u64,
-    skip_request: u64,
-    skip_response: u64,
-    /// Have seen the beginning of a response's body, and not its end.
-    amid: u64,
-}
-
-impl Progress {
-    pub(crate) fn wants_request_body(&self, place: usize) -> bool {
-        self.passed & !self.skip_request & 1 << place != 0
-    }
-
-    pub(crate) fn wants_response_body(&self, place: usize) -> bool {
-        self.response & !self.skip_response & 1 << place != 0
-    }
-
-    /// The plugin lets the request pass.
-    fn pass(&mut self, place: usize) {
-        self.passed |= 1 << place;
-        self.left |= 1 << place;
-        self.response |= 1 << place;
-    }
-
-    /// The plugin is no longer part of the exchange.
-    fn leave(&mut self, place: usize) {
-        self.passed &= !(1 << place);
-        self.left &= !(1 << place);
-        self.response &= !(1 << place);
-    }
-
-    /// The plugin's reply takes the place of what was to come: those before it see it.
-    fn replied(&mut self, place: usize) {
-        let before = (1 << place) - 1;
-        self.left &= before;
-        self.response &= before;
-    }
-
-    fn skip(&mut self, place: usize, skips: Skips) {
-        self.skip_request |= u64::from(skips.request) << place;
-        self.skip_response |= u64::from(skips.response) << place;
-    }
 }
 
 /// What the chain decided.
