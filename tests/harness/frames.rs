@@ -29,6 +29,7 @@ pub struct Frames(pub Wire);
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
     pub stream: u32,
     pub payload: Bytes,
 }
@@ -73,6 +74,7 @@ impl Frames {
             let payload = self.0.take_or_end(number(&head[..3]) as usize).await?;
             Some(Frame {
                 kind: head[3],
+                flags: head[4],
                 stream: number(&head[5..]),
                 payload,
             })

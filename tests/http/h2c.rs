@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Version;
 use http_body_util::Full;
 
-use crate::harness::frames::{SETTINGS, WINDOW_UPDATE, frame, get_headers};
+use crate::harness::frames::{END_STREAM, HEADERS, SETTINGS, WINDOW_UPDATE, frame, get_headers};
 use crate::harness::{
     ECHO, Origin, Outcome, Proxy, get, post, route_to, streamed, until, with_header,
 };
@@ -157,6 +157,52 @@ async fn the_authority_survives_a_path_that_is_brought_to_its_form() {
     assert_eq!(proxy.h2_client().await.send(request).await.status, 200);
     assert_eq!(origin.seen()[0].target, "/a/b");
     assert_eq!(origin.seen()[0].header("host"), "example.com");
+}
+
+/// RFC 9113 §8.2.3.
+#[tokio::test]
+async fn cookies_in_several_fields_become_one() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut request = with_header(get("/"), "cookie", "a=1");
+    for cookie in ["b=2", "c=3"] {
+        let value = cookie.parse().unwrap();
+        request.headers_mut().append("cookie", value);
+    }
+    assert_eq!(proxy.h2_client().await.send(request).await.status, 200);
+    assert_eq!(origin.seen()[0].header("cookie"), "a=1; b=2; c=3");
+}
+
+#[tokio::test]
+async fn clients_of_both_versions_share_connections_to_an_upstream() {
+    let origin = Origin::echo().await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    for _ in 0..3 {
+        assert_eq!(proxy.h2_client().await.get("/").await.status, 200);
+        assert_eq!(proxy.client().await.get("/").await.status, 200);
+    }
+    assert_eq!(origin.accepted(), 1);
+}
+
+/// Clients then need not wait for another frame; and it is how gRPC tells a status without messages.
+#[tokio::test]
+async fn a_response_without_a_body_ends_with_its_head() {
+    let origin = Origin::answering(|_| {
+        let mut answer = http::Response::new(Full::new(Bytes::new()));
+        *answer.status_mut() = http::StatusCode::NO_CONTENT;
+        answer
+    })
+    .await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    let mut client = proxy.frames().await;
+    client.send(get_headers(1)).await;
+    let head = loop {
+        let frame = client.next().await.unwrap();
+        if frame.stream == 1 {
+            break frame;
+        }
+    };
+    assert_eq!((head.kind, head.flags & END_STREAM), (HEADERS, END_STREAM));
 }
 
 /// How much clients may send unread (RFC 9113 §6.5.2, §6.9.2).

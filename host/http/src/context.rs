@@ -27,12 +27,7 @@ use tidegate_chain::{Facts, Reply, Value};
 use tidegate_listen::tls::TlsFacts;
 
 tokio::task_local! {
-    /// The connection of the request that is being served. Pingora makes a request's context without
-    /// an argument, and runs each h2 stream in a task of its own; this reaches both.
-    pub(crate) static CONNECTION: Arc<Connection>;
-    /// Of an h2 request: tells whoever waits for it that its body comes on.
-    pub(crate) static BODY: Arc<BodyClock>;
-    /// Of a request whose phases have begun, when Pingora makes a context for it.
+    /// Of a request whose phases have begun, when Pingora makes a context for it: it does so without an argument.
     static HANDED_OVER: Cell<Option<Context>>;
 }
 
@@ -148,13 +143,10 @@ impl UpstreamTrace {
 }
 
 impl Context {
-    /// A context for a request that Pingora begins now, with the state of this moment.
+    /// A context for a request that Pingora begins now: the one that it was handed over with.
     pub fn begin(state: &ArcSwap<State>) -> Context {
-        if let Ok(Some(context)) = HANDED_OVER.try_with(Cell::take) {
-            return context;
-        }
-        let connection = CONNECTION.try_with(Arc::clone).ok();
-        Context::new(state, connection, BODY.try_with(Arc::clone).ok())
+        let handed_over = HANDED_OVER.try_with(Cell::take).ok().flatten();
+        handed_over.unwrap_or_else(|| Context::new(state, None, None))
     }
 
     /// A context for a request of this connection.

@@ -34,7 +34,8 @@ use pingora::protocols::{
 use scan::Scan;
 use stall::Stall;
 use std::fmt;
-use std::io;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
@@ -166,6 +167,46 @@ impl Io {
         add(&mut self.gathered);
     }
 
+    /// Write data of a body of HTTP/1, and what ends it: with what was gathered before, as one system call where that
+    /// is much and the client takes it. Where it is dropped, nobody knows how much of it went out.
+    pub(crate) async fn write_data(
+        &mut self,
+        mut data: &[u8],
+        after: &'static [u8],
+    ) -> io::Result<()> {
+        if data.is_empty() || self.gathered.len() + data.len() < GATHER {
+            self.gathered.extend_from_slice(data);
+            self.gathered.extend_from_slice(after);
+            return Ok(());
+        }
+        poll_fn(|cx| self.poll_write_data(cx, &mut data, after)).await
+    }
+
+    fn poll_write_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut &[u8],
+        after: &'static [u8],
+    ) -> Poll<io::Result<()>> {
+        while !data.is_empty() {
+            let parts = [&self.gathered, *data, after].map(IoSlice::new);
+            let written = self.stall.poll_write_vectored(&mut self.stream, cx, &parts);
+            let written = ready!(written)?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let before = written.min(self.gathered.len());
+            self.gathered.drain(..before);
+            let taken = (written - before).min(data.len());
+            *data = data.get(taken..).unwrap_or_default();
+            if data.is_empty() {
+                let ended = after.get(written - before - taken..);
+                self.gathered.extend_from_slice(ended.unwrap_or_default());
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// A write may take so long from now on.
     pub(crate) fn set_write_time(&mut self, time: Duration) {
         self.stall.set_timeout(time);
@@ -246,7 +287,7 @@ impl Io {
                 }
             }
         }
-        if !self.gathered.is_empty() {
+        if self.gathered.capacity() > 0 {
             self.gathered = Vec::new();
         }
         // TLS takes more than the socket does.

@@ -45,6 +45,7 @@ mod http1;
 mod https_redirect;
 mod interpose;
 mod io;
+mod life;
 mod maintenance;
 mod metrics;
 mod own_fields;

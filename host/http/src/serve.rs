@@ -2,10 +2,11 @@
 
 use crate::abuse::Cut;
 use crate::body_clock::BodyClock;
-use crate::context::{BODY, CONNECTION, Connection};
+use crate::context::{Connection, Context};
 use crate::guard::Guard;
 use crate::handshake;
 use crate::io::{Bounds, HeadClock, Io, Protocol};
+use crate::life::{self, Next};
 use crate::metrics::ListenerMetrics;
 use crate::phase::log::Journal;
 use crate::sockets::Socket;
@@ -36,16 +37,27 @@ const ATTEMPTS_MAX: usize = 16;
 
 /// The HTTP engine: one pool of upstream connections, shared by all listeners.
 pub struct Server<P> {
-    /// Serves HTTP/2, and what goes to upstreams that speak it.
+    /// Serves what goes to upstreams that speak HTTP/2.
     pub(crate) proxy: Arc<HttpProxy<P>>,
     pub(crate) state: Arc<ArcSwap<State>>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) stop: ShutdownWatch,
 }
 
+impl<P> Clone for Server<P> {
+    fn clone(&self) -> Server<P> {
+        Server {
+            proxy: self.proxy.clone(),
+            state: self.state.clone(),
+            journal: self.journal.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+}
+
 impl<P> Server<P>
 where
-    P: ProxyHttp<CTX = context::Context> + Send + Sync + 'static,
+    P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
 {
     /// An engine that calls `phases`. `stop` turning true lets connections end with their current
     /// request; its sender has to live as long as the server.
@@ -74,6 +86,13 @@ where
             journal,
             stop,
         }
+    }
+
+    /// Let Pingora go on with a request whose phases have begun.
+    pub(crate) async fn hand_over(&self, session: ServerSession, context: Context) {
+        let served = self.proxy.process_new_http(session, &self.stop);
+        // Boxed, for few requests need the room.
+        Box::pin(context::hand_over(context, served)).await;
     }
 
     /// The system did not give us a connection that waits on this socket.
@@ -206,7 +225,7 @@ where
 
     fn app(&self, limits: &Limits, connection: Arc<Connection>) -> Arc<App<P>> {
         Arc::new(App {
-            proxy: self.proxy.clone(),
+            server: self.clone(),
             options: options(limits),
             h2_options: h2_options(limits),
             read_timeout: limits.read_timeout,
@@ -303,37 +322,50 @@ async fn sniff(stream: &mut Stream) -> std::io::Result<(Protocol, BytesMut)> {
 /// Pingora's app for one connection of HTTP/2: carries what is known of it to every request, each of which
 /// runs in a task of its own.
 struct App<P> {
-    proxy: Arc<HttpProxy<P>>,
+    server: Server<P>,
     connection: Arc<Connection>,
     options: HttpServerOptions,
     h2_options: H2Options,
     read_timeout: Duration,
 }
 
+impl<P> App<P>
+where
+    P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
+{
+    async fn serve(&self, mut session: ServerSession, clock: Arc<BodyClock>) {
+        let connection = Some(self.connection.clone());
+        let mut context = Context::new(&self.server.state, connection, Some(clock));
+        match life::run(&self.server, &mut session, &mut context).await {
+            Next::Nothing => {}
+            Next::Request => drop(session.finish_body().await),
+            Next::Pingora => self.server.hand_over(session, context).await,
+        }
+    }
+}
+
 #[async_trait]
 impl<P> HttpServerApp for App<P>
 where
-    P: ProxyHttp<CTX = context::Context> + Send + Sync + 'static,
+    P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
 {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
-        stop: &ShutdownWatch,
+        _: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         tunnel::translate(&mut session);
-        let served = self.proxy.process_new_http(session, stop);
-        let served = CONNECTION.scope(self.connection.clone(), served);
         let _served = self.connection.guard.stream();
         let clock = Arc::new(BodyClock::default());
         tokio::select! {
             biased;
-            served = BODY.scope(clock.clone(), served) => served,
+            () = self.serve(session, clock.clone()) => {}
             // Dropping the request resets its stream.
             () = clock.stalled(self.read_timeout) => {
                 self.connection.guard.cut_stream(Cut::BodyTimeout);
-                None
             }
         }
+        None
     }
 
     fn h2_options(&self) -> Option<H2Options> {

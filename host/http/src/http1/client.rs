@@ -339,9 +339,9 @@ impl Client {
         }
         // Where this fails, or is given up, nobody knows how much of it went out.
         self.is_cut = true;
-        self.io.write_all(data).await.map_err(unwritten)?;
+        let written = self.io.write_data(data, framed.after).await;
+        written.map_err(unwritten)?;
         self.is_cut = false;
-        self.io.gather(|out| out.extend_from_slice(framed.after));
         self.sent += data.len();
         self.is_answered = end && self.response.is_whole() || self.response == Writer::Length(0);
         // Of what has a length, more comes soon, unless that waits for the rest of the request.

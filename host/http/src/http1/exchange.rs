@@ -21,7 +21,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// No peer answered, the client is gone, or a plugin decided otherwise.
-pub(super) async fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
+pub(crate) async fn run(session: &mut ServerSession, context: &mut Context) -> pingora::Result<()> {
     loop {
         match attempt(session, context).await {
             Err(error) if error.retry() => {}
@@ -196,7 +196,7 @@ async fn answer(
         Event::Head(mut head, end) => {
             let is_last = !head.status.is_informational();
             hop_by_hop::remove_from_response(&mut head);
-            if is_last && !end {
+            if is_last && !end && !session.is_http2() {
                 frame(&session.req_header().method, &mut head)?;
             }
             response::run(session, &mut head, context).await?;
@@ -230,6 +230,10 @@ async fn send(
         return session.response_duplex_vec(vec![task]).await.map(drop);
     }
     let sent = match task {
+        // In HTTP/2 a head can say that there is no body.
+        HttpTask::Header(head, end) if let ServerSession::H2(stream) = session => {
+            stream.write_response_header(head, end)
+        }
         HttpTask::Header(head, end) => {
             let sent = session.write_response_header(head).await;
             match sent {

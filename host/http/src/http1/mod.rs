@@ -1,8 +1,7 @@
-//! Connections of HTTP/1, and the exchange with an upstream that speaks HTTP/1.1.
+//! Clients of HTTP/1, and the exchange with an upstream that speaks HTTP/1.1.
 //!
 //! Here the data path is ours: Pingora's loop moves futures of tens of kilobytes for each request, and joins two tasks
-//! by channels. The phases are the same, and it has the exchanges that are not of this kind: those of HTTP/2, on either
-//! side.
+//! by channels. The phases are the same, and it has the exchanges with upstreams that speak HTTP/2.
 //!
 //! 1. [`serve`] reads one request after another, and takes each through the phases.
 //! 2. [`client`] is whom a request comes from and its response goes to, [`session`] shows it to phases and to Pingora.
@@ -15,7 +14,7 @@ mod client;
 mod client_head;
 mod connection;
 mod deadline;
-mod exchange;
+pub(crate) mod exchange;
 mod head;
 mod pool;
 mod session;
@@ -26,15 +25,14 @@ pub(crate) use pool::{Likeness, Pool};
 pub(crate) use session::Left;
 pub(crate) use spelling::Spelling;
 
-use crate::context::{self, Connection, Context};
+use crate::context::{Connection, Context};
 use crate::io::Io;
-use crate::phase::{accept, failure, log, request, upstream_peer};
+use crate::life::{self, Next};
 use crate::serve::Server;
 use crate::state::Limits;
 use client::{Client, NoRequest};
 use deadline::Deadline;
 use futures_util::future;
-use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::ProxyHttp;
 use std::future::poll_fn;
@@ -134,68 +132,15 @@ where
     let mut session = left.session(client);
     context.left = left.clone();
     *wait = context.state.limits.idle_timeout;
-    match request(server, &mut session, &mut context).await {
+    match life::run(server, &mut session, &mut context).await {
         Next::Nothing => {}
         Next::Request => drop(session.finish_body().await),
         Next::Pingora => {
             left.hand_over();
-            let served = server.proxy.process_new_http(session, &server.stop);
-            Box::pin(context::hand_over(context, served)).await;
+            server.hand_over(session, context).await;
             session = ServerSession::new_custom(Box::new(()));
         }
     }
     drop(session);
     left.take()?.renew().await
-}
-
-/// What a connection goes on with after a request.
-enum Next {
-    /// It ends.
-    Nothing,
-    /// The next request.
-    Request,
-    /// The same request: its upstream speaks HTTP/2.
-    Pingora,
-}
-
-/// Take a request through its phases.
-async fn request<P>(
-    server: &Server<P>,
-    session: &mut ServerSession,
-    context: &mut Context,
-) -> Next {
-    if server.stop.has_changed().unwrap_or(true) {
-        context.end_connection();
-    }
-    let journal = &server.journal;
-    match phases(session, context).await {
-        Ok(Next::Pingora) => Next::Pingora,
-        Ok(next) => {
-            log::run(session, None, context, journal).await;
-            next
-        }
-        Err(error) => {
-            let sent = failure::run(session, &error, context).await;
-            log::run(session, Some(&error), context, journal).await;
-            match sent.can_reuse_downstream {
-                true => Next::Request,
-                false => Next::Nothing,
-            }
-        }
-    }
-}
-
-/// The life of a request; what the trait in the binary's `app.rs` says line by line, as far as it is not Pingora's.
-async fn phases(session: &mut ServerSession, context: &mut Context) -> pingora::Result<Next> {
-    accept::run(session, context)?;
-    if request::run(session, context).await? {
-        return Ok(Next::Request);
-    }
-    upstream_peer::admit(session, context).await?;
-    let upstream = context.upstream.group.as_ref();
-    if upstream.is_some_and(|upstream| upstream.is_http2()) {
-        return Ok(Next::Pingora);
-    }
-    exchange::run(session, context).await?;
-    Ok(Next::Request)
 }

@@ -3,7 +3,7 @@
 use crate::abuse::Cut;
 use crate::guard::Guard;
 use crate::takeable::Takeable;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -40,6 +40,17 @@ impl Stall {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(stream).poll_write(cx, bytes);
+        self.unless_late(written, cx)
+    }
+
+    /// As [`Stall::poll_write`], of several parts.
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        stream: &mut Takeable,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(stream).poll_write_vectored(cx, parts);
         self.unless_late(written, cx)
     }
 

@@ -132,6 +132,9 @@ fn check(head: &mut RequestHeader, context: &mut Context) -> Result<(), Refused>
     }
     check_size(head, context.limits())?;
     check_framing(head)?;
+    if head.version == Version::HTTP_2 {
+        join_cookies(head)?;
+    }
     hop_by_hop::remove_named(head).map_err(|text| bad(Refusal::Malformed, text))?;
     if !is_path_or_url(head.raw_path()) {
         return Err(bad(Refusal::Target, "the request target is not valid"));
@@ -222,6 +225,20 @@ fn check_framing(head: &RequestHeader) -> Result<(), Refused> {
         return Err(bad(Refusal::Framing, "the content-length is not valid"));
     }
     Ok(())
+}
+
+/// HTTP/2 may have cookies in several fields, whoever else reads them expects one (RFC 9113 §8.2.3).
+fn join_cookies(head: &mut RequestHeader) -> Result<(), Refused> {
+    let mut cookies = head.headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (cookies.next(), cookies.next()) else {
+        return Ok(());
+    };
+    let parts = [first, second].into_iter().chain(cookies);
+    let parts: Vec<&[u8]> = parts.map(HeaderValue::as_bytes).collect();
+    let joined = HeaderValue::from_bytes(&parts.join(&b"; "[..]));
+    let joined = joined.map_err(|_| bad(Refusal::Malformed, "the cookies are not valid"))?;
+    head.insert_header(header::COOKIE, joined)
+        .map_err(|_| bad(Refusal::Malformed, "the cookies are not valid"))
 }
 
 /// A target is a path, or a URL whose authority was compared with the host when it was read.

@@ -92,7 +92,6 @@ impl Upgrade {
             let version = HeaderValue::from_static("13");
             let version_field = fields.entry(header::SEC_WEBSOCKET_VERSION);
             version_field.or_insert(version);
-            join_cookies(fields);
         }
         Request::from_parts(parts, Empty::new())
     }
@@ -160,18 +159,6 @@ fn is_protocol(text: &str) -> bool {
 fn accept_of(key: &str) -> String {
     let all = [key.as_bytes(), WEBSOCKET_GUID].concat();
     BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &all))
-}
-
-/// HTTP/2 may have cookies in several fields, HTTP/1.1 has one (RFC 9113 §8.2.3).
-fn join_cookies(fields: &mut HeaderMap) {
-    let mut cookies = fields.get_all(header::COOKIE).iter();
-    if let (Some(first), Some(second)) = (cookies.next(), cookies.next()) {
-        let parts = [first, second].into_iter().chain(cookies);
-        let parts: Vec<&[u8]> = parts.map(HeaderValue::as_bytes).collect();
-        if let Ok(joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
-            fields.insert(header::COOKIE, joined);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -250,19 +237,13 @@ mod tests {
 
     #[test]
     fn an_extended_connect_is_the_get_that_it_would_be() {
-        let mut head = head(&[
-            ("upgrade", "websocket"),
-            ("connection", "upgrade"),
-            ("cookie", "a=1"),
-            ("cookie", "b=2"),
-        ]);
+        let mut head = head(&[("upgrade", "websocket"), ("connection", "upgrade")]);
         head.set_version(Version::HTTP_2);
         head.extensions_mut()
             .insert(Protocol::from_static("websocket"));
         let upgrade = Upgrade::asked_for(&head).unwrap();
         let request = upgrade.request(head);
         let field = |name: &str| request.headers().get(name).unwrap().to_str().unwrap();
-        assert_eq!(field("cookie"), "a=1; b=2");
         assert_eq!(field("sec-websocket-version"), "13");
         let key = field("sec-websocket-key");
         assert_eq!(BASE64_STANDARD.decode(key).unwrap().len(), 16);
