@@ -1,7 +1,8 @@
 //! The allocator of plugins: dlmalloc, as in the standard library, with lists of small pieces in front of it.
 //!
-//! This dlmalloc starts in the memory that the linker gave the module (`--initial-heap`) before it grows it. An instance
-//! that stays within it costs the host no `memory.grow`, which is most of what a fresh instance costs.
+//! It starts in the memory that the linker gave the module: in what the stack and the data leave of their last page, and
+//! in more, where `--initial-heap` asks for it. An instance that stays within that costs the host no `memory.grow`, which
+//! is most of what a fresh instance costs; the standard library's takes no less than 64 KiB.
 //!
 //! A call allocates some small pieces and gives all of them back. For each, dlmalloc takes some hundred instructions, a
 //! list of pieces that were given back takes ten. What is in a list stays there for its size: no more than the plugin
@@ -9,32 +10,60 @@
 #![expect(unsafe_code, reason = "an allocator hands out memory")]
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
 
-use dlmalloc::GlobalDlmalloc;
+use dlmalloc::Dlmalloc;
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator {
     lists: [const { Cell::new(null_mut()) }; LISTS],
+    rest: UnsafeCell::new(in_small_steps()),
 };
+
+/// One that takes what there is at first, be it less than a page.
+const fn in_small_steps() -> Dlmalloc {
+    let mut rest = Dlmalloc::new();
+    assert!(rest.set_granularity(GRANULARITY));
+    rest
+}
+
 
 /// Bytes between the sizes of two lists.
 const STEP: usize = 16;
 /// Up to 512 bytes.
 const LISTS: usize = 32;
+/// What dlmalloc wants of memory is a multiple of this.
+const GRANULARITY: usize = 1024;
 /// What dlmalloc aligns to without being asked.
 const ALIGN: usize = 8;
 
 struct Allocator {
     /// Of pieces of `(index + 1) * STEP` bytes, the first; in each, the address of the next.
     lists: [Cell<*mut u8>; LISTS],
+    /// Has everything else.
+    rest: UnsafeCell<Dlmalloc>,
 }
 
 // SAFETY: a module for this target has one thread (it is built without atomics).
 unsafe impl Sync for Allocator {}
 
 impl Allocator {
+    /// # Safety
+    /// What is borrowed is not borrowed already: it is not kept beyond one call of dlmalloc, which calls nobody.
+    #[expect(clippy::mut_from_ref, reason = "there is one thread")]
+    unsafe fn rest(&self) -> &mut Dlmalloc {
+        unsafe { &mut *self.rest.get() }
+    }
+
+    /// A piece that its list can take later.
+    #[cold]
+    #[inline(never)]
+    unsafe fn new_piece(&self, layout: Layout) -> *mut u8 {
+        let size = layout.size().next_multiple_of(STEP);
+        unsafe { self.rest().malloc(size, layout.align()) }
+    }
+
     /// The list of pieces for a layout, if there is one.
     #[inline]
     fn list(&self, layout: Layout) -> Option<&Cell<*mut u8>> {
@@ -44,17 +73,6 @@ impl Allocator {
     }
 }
 
-/// A piece that its list can take later.
-#[cold]
-#[inline(never)]
-unsafe fn new_piece(layout: Layout) -> *mut u8 {
-    // SAFETY: at most `LISTS * STEP` bytes, and the alignment is one already.
-    let whole = unsafe {
-        Layout::from_size_align_unchecked(layout.size().next_multiple_of(STEP), layout.align())
-    };
-    unsafe { GlobalDlmalloc.alloc(whole) }
-}
-
 // SAFETY: a piece is in a list or in use, never both; a list has pieces of its size only, since a layout stands for the
 // same list when the piece is given back.
 unsafe impl GlobalAlloc for Allocator {
@@ -62,11 +80,11 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // What has no list is dlmalloc's, with the layout that it is given back with.
         let Some(list) = self.list(layout) else {
-            return unsafe { GlobalDlmalloc.alloc(layout) };
+            return unsafe { self.rest().malloc(layout.size(), layout.align()) };
         };
         let first = list.get();
         if first.is_null() {
-            return unsafe { new_piece(layout) };
+            return unsafe { self.new_piece(layout) };
         }
         list.set(unsafe { first.cast::<*mut u8>().read() });
         first
@@ -79,7 +97,7 @@ unsafe impl GlobalAlloc for Allocator {
                 unsafe { start.cast::<*mut u8>().write(list.get()) };
                 list.set(start);
             }
-            None => unsafe { GlobalDlmalloc.dealloc(start, layout) },
+            None => unsafe { self.rest().free(start, layout.size(), layout.align()) },
         }
     }
 
@@ -87,7 +105,10 @@ unsafe impl GlobalAlloc for Allocator {
         // SAFETY: that `size` can be one is the caller's promise.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (self.list(layout), self.list(wanted)) {
-            (None, None) => unsafe { GlobalDlmalloc.realloc(start, layout, size) },
+            (None, None) => unsafe {
+                let (old, align) = (layout.size(), layout.align());
+                self.rest().realloc(start, old, align, size)
+            },
             (Some(old), Some(new)) if std::ptr::eq(old, new) => start,
             _ => unsafe {
                 let moved = self.alloc(wanted);

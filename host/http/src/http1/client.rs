@@ -344,8 +344,9 @@ impl Client {
         self.is_cut = false;
         self.sent += data.len();
         self.is_answered = end && self.response.is_whole() || self.response == Writer::Length(0);
-        // Of what has a length, more comes soon, unless that waits for the rest of the request.
-        match self.is_answered || !matches!(self.response, Writer::Length(_)) || !self.is_read() {
+        // Where more is waited for, the client is waited for as well, and what there is goes out; unless that waits
+        // for the rest of the request.
+        match self.is_answered || !self.is_read() {
             true => self.flush().await,
             false => Ok(()),
         }

@@ -20,7 +20,7 @@ use tokio_util::io::poll_read_buf;
 
 /// Room for what is read at once: of a head and a small body, and of a body that goes on.
 const FIRST_READ: usize = 4 * 1024;
-const NEXT_READ: usize = 32 * 1024;
+const NEXT_READ: usize = 64 * 1024;
 /// Room for a request's head; more is made where that is not enough.
 const HEAD_USUAL: usize = 1024;
 /// Pieces of a request's body below this size are copied beside what frames them.
