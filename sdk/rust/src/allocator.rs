@@ -28,7 +28,6 @@ const fn in_small_steps() -> Dlmalloc {
     rest
 }
 
-
 /// Bytes between the sizes of two lists.
 const STEP: usize = 16;
 /// Up to 512 bytes.
