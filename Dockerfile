@@ -15,7 +15,7 @@ COPY . .
 # part of the image, so the results are copied out in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release \
+    make release \
     && make plugins \
     && install -D -t /out/bin target/release/tidegate \
     && install -D -m 0644 -t /out/plugins config/plugins/*.wasm

@@ -44,6 +44,13 @@ def fresh_instances(run) -> None:
         expect(seen == "1", f"an instance saw {seen} exchanges")
 
 
+def passes_bodies(run) -> None:
+    status, fields, body = get(run.port, "/large")
+    expect((status, body) == (200, origin.LARGE), f"{status}, not the body")
+    # What a filter could change has no length that is known.
+    expect("content-length" not in fields, "no filter sees the body")
+
+
 def writes_upper_case(run) -> None:
     status, _, body = get(run.port, "/large")
     expect((status, body) == (200, origin.LARGE.upper()), f"{status}, not the body in upper case")
@@ -91,6 +98,7 @@ PROBES = {
     Job.FORWARD: forwards,
     Job.FILTER: filters,
     Job.HEADERS: edits_headers,
+    Job.PASS: passes_bodies,
     Job.UPPER: writes_upper_case,
     Job.TLS: speaks_h2,
     Job.WEBSOCKET: echoes,

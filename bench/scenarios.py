@@ -52,6 +52,10 @@ def plugins(peers: list[Peer]) -> list[Contender]:
     return chosen(peers, wanted)
 
 
+def passing(peers: list[Peer]) -> list[Contender]:
+    return chosen(peers, [("nginx", Job.FORWARD), ("tidegate", Job.FORWARD), ("tidegate", Job.PASS)])
+
+
 def growing(each: Contender, field: str, counts: Sequence[int]) -> list[Contender]:
     """The contender again and again, with another value of this field."""
     return [
@@ -210,6 +214,14 @@ SCENARIOS = [
         plugins,
         full.full_load(small, RATE),
         full.columns(RATE),
+        full.COST,
+    ),
+    Scenario(
+        "pass",
+        "A response of 64 KiB, seen by a filter that lets it pass",
+        passing,
+        full.full_load(large, RATE_LARGE, "/large"),
+        full.columns(RATE_LARGE),
         full.COST,
     ),
     Scenario(

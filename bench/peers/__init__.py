@@ -11,7 +11,7 @@ __all__ = ["API_KEY", "Command", "Job", "Peer", "Site", "all_peers"]
 
 def all_peers(program: Path, wasm: Path) -> list[Peer]:
     """With our binary, and the folder of the filters that were built for the bench."""
-    ours = {name: wasm / f"bench_{name}.wasm" for name in ("token", "fresh", "upper")}
+    ours = {name: wasm / f"bench_{name}.wasm" for name in ("token", "fresh", "pass", "upper")}
     return [
         *nginx.peers(),
         *haproxy.peers(),

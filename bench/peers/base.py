@@ -18,6 +18,7 @@ class Job(Enum):
     FORWARD = "forwards"
     FILTER = "filter"
     HEADERS = "headers"
+    PASS = "pass"
     UPPER = "upper"
     TLS = "tls"
     WEBSOCKET = "websocket"

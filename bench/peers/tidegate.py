@@ -47,6 +47,7 @@ TOKEN_OF_ROUTE = 'use = "token"\nconfig = { path = "PATH*" }'
 ASIDE = 'use = "token"\nconfig = { path = "/another/*" }'
 FRESH = 'use = "fresh"'
 ONCE = "[plugin.fresh]\nreuse = false\n"
+PASS = 'use = "pass"'
 UPPER = 'use = "upper"'
 
 
@@ -64,6 +65,7 @@ def peers(program: Path, wasm: dict[str, Path]) -> list[Peer]:
         Job.LOG: partial(start, [], log=True),
         Job.FILTER: partial(start, [TOKEN]),
         Job.HEADERS: partial(start, [HEADERS]),
+        Job.PASS: partial(start, [PASS]),
         Job.UPPER: partial(start, [UPPER]),
         Job.FIVE: partial(start, FIVE),
         Job.FRESH: partial(start, [FRESH], sections=ONCE),
