@@ -6,6 +6,7 @@ use crate::http1::exchange;
 use crate::phase::{accept, failure, log, request, upstream_peer};
 use crate::serve::Server;
 use pingora::protocols::http::ServerSession;
+use pingora::{Error, ErrorType};
 
 /// What there is to be done with the client after that.
 pub(crate) enum Next {
@@ -27,7 +28,7 @@ pub(crate) async fn run<P>(
         context.end_connection();
     }
     let journal = &server.journal;
-    match phases(session, context).await {
+    match in_time(session, context).await {
         Ok(Next::Pingora) => Next::Pingora,
         Ok(next) => {
             log::run(session, None, context, journal).await;
@@ -40,6 +41,22 @@ pub(crate) async fn run<P>(
                 true => Next::Request,
                 false => Next::Nothing,
             }
+        }
+    }
+}
+
+/// The phases, unless the body of a request of HTTP/2 stays away for too long.
+async fn in_time(session: &mut ServerSession, context: &mut Context) -> pingora::Result<Next> {
+    let Some(clock) = context.body_clock.clone() else {
+        return phases(session, context).await;
+    };
+    let patience = context.state.limits.read_timeout;
+    tokio::select! {
+        biased;
+        done = phases(session, context) => done,
+        () = clock.stalled(patience) => {
+            let text = "the request's body did not come on";
+            Err(Error::explain(ErrorType::ReadTimedout, text).into_down())
         }
     }
 }

@@ -335,11 +335,18 @@ where
 {
     async fn serve(&self, mut session: ServerSession, clock: Arc<BodyClock>) {
         let connection = Some(self.connection.clone());
-        let mut context = Context::new(&self.server.state, connection, Some(clock));
+        let mut context = Context::new(&self.server.state, connection, Some(clock.clone()));
         match life::run(&self.server, &mut session, &mut context).await {
             Next::Nothing => {}
             Next::Request => drop(session.finish_body().await),
-            Next::Pingora => self.server.hand_over(session, context).await,
+            Next::Pingora => tokio::select! {
+                biased;
+                () = self.server.hand_over(session, context) => {}
+                // Dropping the request resets its stream.
+                () = clock.stalled(self.read_timeout) => {
+                    self.connection.guard.cut_stream(Cut::BodyTimeout);
+                }
+            },
         }
     }
 }
@@ -356,15 +363,7 @@ where
     ) -> Option<ReusedHttpStream> {
         tunnel::translate(&mut session);
         let _served = self.connection.guard.stream();
-        let clock = Arc::new(BodyClock::default());
-        tokio::select! {
-            biased;
-            () = self.serve(session, clock.clone()) => {}
-            // Dropping the request resets its stream.
-            () = clock.stalled(self.read_timeout) => {
-                self.connection.guard.cut_stream(Cut::BodyTimeout);
-            }
-        }
+        self.serve(session, Arc::default()).await;
         None
     }
 

@@ -2,7 +2,8 @@
 //!
 //! It starts in the memory that the linker gave the module: in what the stack and the data leave of their last page, and
 //! in more, where `--initial-heap` asks for it. An instance that stays within that costs the host no `memory.grow`, which
-//! is most of what a fresh instance costs; the standard library's takes no less than 64 KiB.
+//! is much of what a fresh instance costs; the standard library's takes no less than 64 KiB. (Where the first thing that
+//! a plugin allocates does not fit there, it stays unused.)
 //!
 //! A call allocates some small pieces and gives all of them back. For each, dlmalloc takes some hundred instructions, a
 //! list of pieces that were given back takes ten. What is in a list stays there for its size: no more than the plugin
@@ -14,6 +15,9 @@ use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
 
 use dlmalloc::Dlmalloc;
+
+#[cfg(target_feature = "atomics")]
+compile_error!("the allocator of plugins is for one thread: leave out `arena`, or threads");
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator {
@@ -33,7 +37,7 @@ const STEP: usize = 16;
 /// Up to 512 bytes.
 const LISTS: usize = 32;
 /// What dlmalloc wants of memory is a multiple of this.
-const GRANULARITY: usize = 1024;
+const GRANULARITY: usize = 64;
 /// What dlmalloc aligns to without being asked.
 const ALIGN: usize = 8;
 

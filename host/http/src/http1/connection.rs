@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
-/// Room for what is read at once: of a head and a small body, and of a body that goes on.
+/// Room for what is read at once: of a head and a small body, and of a body of which more is there.
 const FIRST_READ: usize = 4 * 1024;
 const NEXT_READ: usize = 64 * 1024;
 /// Room for a request's head; more is made where that is not enough.
@@ -74,6 +74,8 @@ pub(super) struct Connection {
     stream: Connected,
     /// Read, and not taken yet.
     read: BytesMut,
+    /// Whether the last read took all that it had room for: more is there.
+    fills: bool,
     out: Out,
     reading: Deadline,
     writing: Deadline,
@@ -138,6 +140,7 @@ impl Connection {
         Connection {
             stream,
             read: BytesMut::new(),
+            fills: false,
             out: Out::default(),
             reading: Deadline::default(),
             writing: Deadline::default(),
@@ -335,13 +338,18 @@ impl Connection {
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
+        // A body that comes in small pieces, for hours perhaps, is waited for with little.
         let room = match self.response {
-            Some(_) => NEXT_READ,
-            None => FIRST_READ,
+            Some(_) if self.fills => NEXT_READ,
+            _ => FIRST_READ,
         };
         self.read.reserve(room);
+        let room = self.read.capacity() - self.read.len();
         match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read) {
-            Poll::Ready(Ok(read)) => Poll::Ready(Ok(read)),
+            Poll::Ready(Ok(read)) => {
+                self.fills = read == room;
+                Poll::Ready(Ok(read))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(Broken::Read(error))),
             // As long as the request is on its way, its time is that of whoever sends it, and of our writes.
             Poll::Pending if !self.request.is_sent() => Poll::Pending,

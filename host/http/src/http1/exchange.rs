@@ -17,6 +17,9 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::{Error, ErrorType, RetryType};
 use std::time::Duration;
 
+/// Data of responses below this size is copied for clients of HTTP/2.
+const COPIED: usize = 16 * 1024;
+
 /// Ask one peer after another, until one has answered, or none may be asked any more.
 ///
 /// # Errors
@@ -204,6 +207,11 @@ async fn answer(
             Ok(is_last && end)
         }
         Event::Body(data, end) => {
+            let data = match session.req_header().version {
+                // What its client does not take is queued, and counted without what the data keeps from being freed.
+                Version::HTTP_2 if data.len() < COPIED => Bytes::copy_from_slice(&data),
+                _ => data,
+            };
             send(session, context, HttpTask::Body(Some(data), end)).await?;
             Ok(end)
         }
