@@ -53,7 +53,8 @@ RECORDED = $(abspath $(TARGET))/release-$(firstword $(shell cksum < $(RECORD))).
 release: setup-run ## the proxy with all optimisations, as target/release/tidegate
 	$(call step,building the proxy with all optimisations (a quarter of an hour the first time))
 	@mkdir -p $(TARGET)
-	@gzip -dc $(RECORD) > $(RECORDED)
+	@# Once: all of it is built anew where the file is newer than what was built.
+	@[ -e $(RECORDED) ] || gzip -dc $(RECORD) > $(RECORDED)
 	RUSTFLAGS="-Cprofile-use=$(RECORDED)" cargo build --locked --release -p tidegate -p tidegate-http --bins --example plain_pingora
 
 PROFILED := $(TARGET)/profiled

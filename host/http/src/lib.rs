@@ -14,7 +14,7 @@
 //! 7. `phase/failure.rs`: any error becomes a response, here and nowhere else; `error_pages.rs` has what clients see.
 //! 8. `phase/log.rs`: access log and metrics.
 //!
-//! `http1/` takes requests of HTTP/1 through them, Pingora those of HTTP/2.
+//! `life.rs` takes requests through them, up to an upstream of HTTP/1.1 (`http1/`); to one of HTTP/2, Pingora does.
 //!
 //! A request reads one immutable [`State`], taken at its start. Nothing here knows of WebAssembly or of
 //! configuration files; the binary puts the parts together.
