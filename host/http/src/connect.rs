@@ -1,28 +1,29 @@
 //! Connections to peers: TCP or a Unix socket, a PROXY protocol header where the upstream wants one, TLS
 //! where it speaks it.
 //!
-//! [`Connector`] is complete in itself, for whoever speaks to a peer without Pingora. Pingora gets it as a
-//! [`Dial`], for peers with TLS or a PROXY header; all others it connects to itself.
+//! [`Connector`] is complete in itself. Where a peer speaks HTTP/2, Pingora gets it as a [`Dial`], for peers with TLS or a
+//! PROXY header; others of HTTP/2 it connects to itself.
 
 mod dial;
 mod error;
-mod kept;
 mod tls;
 mod unverified;
 
 pub(crate) use dial::Dial;
 pub use error::ConnectError;
-pub(crate) use kept::{Kept, Lent, is_quiet};
 pub use tls::{ClientTls, TlsError, TlsOptions};
 
 use crate::peer::PeerAddress;
 use pingora::protocols::l4::ext::{TcpKeepalive, set_tcp_keepalive};
 use rustls_pki_types::ServerName;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use tidegate_listen::proxy_protocol::{self, Addresses, Tlvs, Version};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -118,4 +119,17 @@ fn proxy_header(version: Version, client: Option<&ProxiedFor>) -> Vec<u8> {
         destination: client.destination,
     });
     proxy_protocol::write(version, addresses.as_ref(), &Tlvs::default())
+}
+
+/// Whether there is nothing to read: the peer has neither closed an idle connection nor sent anything on it. Reads what
+/// TLS itself has to say, such as new tickets.
+pub(crate) fn is_quiet(connection: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut byte = [0];
+    let mut buffer = ReadBuf::new(&mut byte);
+    let mut nobody = Context::from_waker(Waker::noop());
+    let read = poll_fn(|cx| Pin::new(&mut *connection).poll_read(cx, &mut buffer));
+    // Otherwise a task that has done much would be told to wait, whatever there is.
+    pin!(tokio::task::unconstrained(read))
+        .poll(&mut nobody)
+        .is_pending()
 }

@@ -10,7 +10,6 @@ use crate::handshake::ClientFields;
 use crate::http1::{Left, Spelling};
 use crate::interpose::Back;
 use crate::io::HeadClock;
-use crate::peer::Lending;
 use crate::plugins::Shared;
 use crate::sockets::Socket;
 use crate::state::{ListenerState, RequestLimits, Route, State};
@@ -119,27 +118,8 @@ pub(crate) struct UpstreamTrace {
     pub(crate) group: Option<Arc<Upstream>>,
     /// The request's place among those that the group has at once.
     pub(crate) place: Option<Place>,
-    /// The connection with TLS of the last attempt.
-    pub(crate) lent: Option<Lending>,
     /// When its head was there, after the request's.
     pub(crate) answered_after: Option<Duration>,
-}
-
-impl UpstreamTrace {
-    /// Whether the connection of the last attempt served another exchange before. Of one without TLS, Pingora
-    /// knows that.
-    pub(crate) fn is_reused(&self) -> bool {
-        let lent = self.lent.as_ref().and_then(|lent| lent.get());
-        lent.is_some_and(|lent| lent.reused)
-    }
-
-    /// The exchange is over.
-    pub(crate) fn give_back(&mut self) {
-        self.place = None;
-        if let Some(lent) = self.lent.take().as_ref().and_then(|lent| lent.get()) {
-            lent.take_back();
-        }
-    }
 }
 
 impl Context {

@@ -1,6 +1,6 @@
 //! One peer of an upstream, and what Pingora is told about it.
 
-use crate::connect::{ClientTls, Connector, Dial, KEEPALIVE, Kept, Lent, ProxiedFor};
+use crate::connect::{ClientTls, Connector, Dial, KEEPALIVE, ProxiedFor};
 use crate::http1::{Likeness, Pool, Pools};
 use crate::upstream::UpstreamError;
 use pingora::protocols::ALPN;
@@ -10,7 +10,7 @@ use rustls_pki_types::ServerName;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_listen::proxy_protocol::Version;
 
@@ -28,7 +28,6 @@ pub struct Peer {
     template: HttpPeer,
     connector: Arc<Connector>,
     http2: bool,
-    kept: Arc<Kept>,
     pool: Arc<Pool>,
     /// Keyed: clients choose their ports, and must not find two whose connections would be shared.
     clients: RandomState,
@@ -69,9 +68,6 @@ pub struct Speech {
     pub keep: usize,
 }
 
-/// The connection with TLS that an exchange has, once it has one.
-pub(crate) type Lending = Arc<OnceLock<Arc<Lent>>>;
-
 impl Peer {
     /// A peer, whose connections wait in one of the pools.
     ///
@@ -85,9 +81,6 @@ impl Peer {
         speech: Speech,
         pools: &Pools,
     ) -> Result<Peer, UpstreamError> {
-        // Of HTTP/2, Pingora alone knows what goes on in it; with a PROXY header, it is of one client.
-        let exclusive = speech.http2 || speech.proxy.is_some();
-        let keep = if exclusive { 0 } else { speech.keep };
         let likeness = Likeness {
             address: address.clone(),
             tls: speech
@@ -113,7 +106,6 @@ impl Peer {
             template: template(&connector, timeouts, speech.http2)?,
             connector,
             http2: speech.http2,
-            kept: Kept::new(keep, timeouts.idle),
             pool: pools.of(likeness),
             clients: RandomState::new(),
         })
@@ -134,12 +126,6 @@ impl Peer {
         self.http2
     }
 
-    /// Whether a connection to it can serve another request. With TLS it is never found in Pingora's pool, and
-    /// with a PROXY header it is not for [`Kept`]: with both it would only wait for its timeout.
-    pub(crate) fn can_be_kept(&self) -> bool {
-        self.http2 || self.connector.tls.is_none() || self.connector.proxy.is_none()
-    }
-
     /// How long to wait for each part of a response.
     pub(crate) fn read_timeout(&self) -> Option<Duration> {
         self.template.options.read_timeout
@@ -150,28 +136,23 @@ impl Peer {
         self.template.options.write_timeout
     }
 
-    /// What Pingora is told, for a request of this client; and where the connection is found that it gets, where
-    /// it is one that is to be kept.
-    pub(crate) fn http_peer(&self, client: Option<ProxiedFor>) -> (HttpPeer, Option<Lending>) {
+    /// What Pingora is told, for a request of this client.
+    pub(crate) fn http_peer(&self, client: Option<ProxiedFor>) -> HttpPeer {
         let mut peer = self.template.clone();
         let Connector { proxy, tls, .. } = &*self.connector;
         if proxy.is_none() && tls.is_none() {
-            return (peer, None);
+            return peer;
         }
         if proxy.is_some() {
             // The header is of the connection: it carries requests of one client.
             peer.group_key ^= self.clients.hash_one(client);
         }
-        let lent = Lending::default();
         // For Pingora this is a plain connection: it is secured before it gets it.
         peer.options.custom_l4 = Some(Arc::new(Dial {
             connector: self.connector.clone(),
             client,
-            kept: self.kept.clone(),
-            lent: lent.clone(),
         }));
-        let lends = tls.is_some() && self.kept.keeps();
-        (peer, lends.then_some(lent))
+        peer
     }
 }
 

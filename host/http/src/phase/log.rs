@@ -32,7 +32,7 @@ pub async fn run(
     context.give_back(session);
     context.take_verdict();
     Interposed::remove(session, context);
-    context.upstream.give_back();
+    context.upstream.place = None;
     if let Some(connection) = context.connection.as_ref().filter(|_| !session.is_http2())
         && connection.clock.requests() >= context.state.limits.requests_per_connection
     {

@@ -42,9 +42,7 @@ pub async fn run(
     let Some(peer) = upstream.peer(context.upstream.turn) else {
         return Err(internal("no peer"));
     };
-    let (peer, lent) = peer.http_peer(context.proxied_for());
-    context.upstream.lent = lent;
-    Ok(Box::new(peer))
+    Ok(Box::new(peer.http_peer(context.proxied_for())))
 }
 
 /// Choose the upstream, at the first attempt, and whose turn it is.
@@ -203,9 +201,7 @@ pub fn failed(
         && !session.retry_buffer_truncated()
         && !super::has_begun(session)
         && can_start_anew(context);
-    error
-        .retry
-        .decide_reuse(reused || context.upstream.is_reused());
+    error.retry.decide_reuse(reused);
     // An upstream that closed a pooled connection while we wrote to it has not seen the request.
     let retry = repeatable && error.retry() && may_retry(context);
     error.set_retry(retry);

@@ -5,7 +5,6 @@ use crate::forward::Forward;
 use crate::grpc_web;
 use crate::own_fields::OwnFields;
 use crate::plugins::{Plugins, unless_gone};
-use crate::upstream::Upstream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
@@ -132,7 +131,7 @@ fn translate(head: &mut RequestHeader, context: &mut Context) -> pingora::Result
 pub(crate) fn own_fields(fields: &HeaderMap, context: &Context) -> OwnFields {
     let mut own = OwnFields::new();
     if let Some(upstream) = &context.upstream.group
-        && !is_kept(upstream, context.upstream.turn)
+        && !upstream.keeps_connections
     {
         // A peer that closes is not pooled.
         own.set(&header::CONNECTION, HeaderValue::from_static("close"));
@@ -160,11 +159,6 @@ pub(crate) fn own_fields(fields: &HeaderMap, context: &Context) -> OwnFields {
 }
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-fn is_kept(upstream: &Upstream, turn: usize) -> bool {
-    let peer = upstream.peer(turn);
-    upstream.keeps_connections && peer.is_none_or(|peer| peer.can_be_kept())
-}
 
 /// Whether nobody but the proxy itself changes the head on its way to a peer: it need not be copied then.
 pub(crate) fn is_own(context: &Context) -> bool {
