@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     make release \
     && make plugins \
-    && install -D -t /out/bin target/release/tidegate \
+    && install -D -t /out/bin target/optimised/tidegate \
     && install -D -m 0644 -t /out/plugins config/plugins/*.wasm
 
 FROM debian:bookworm-slim

@@ -47,25 +47,28 @@ build: setup-run ## the proxy, as target/debug/tidegate
 	cargo build
 
 # What the proxy does most was recorded while it served the bench: the compiler lays its code out for that, which saves a
-# fifth of the processor time outside the kernel. Named by its content, so that another one is another build.
+# fifth of the processor time outside the kernel. The file is named by its content, so that another one is another build.
+# Functions are found in it by names that hang on what is built and how, so both builds select the same.
+OPTIMISED = cargo build --locked --release -p tidegate --bin tidegate --target $(TRIPLE)
+TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 RECORD := host/tidegate/release.profdata.gz
 RECORDED = $(abspath $(TARGET))/release-$(firstword $(shell cksum < $(RECORD))).profdata
-release: setup-run ## the proxy with all optimisations, as target/release/tidegate
+release: setup-run ## the proxy with all optimisations, as target/optimised/tidegate
 	$(call step,building the proxy with all optimisations (a quarter of an hour the first time))
 	@mkdir -p $(TARGET)
 	@# Once: all of it is built anew where the file is newer than what was built.
 	@[ -e $(RECORDED) ] || gzip -dc $(RECORD) > $(RECORDED)
-	RUSTFLAGS="-Cprofile-use=$(RECORDED)" cargo build --locked --release -p tidegate -p tidegate-http --bins --example plain_pingora
+	RUSTFLAGS="-Cprofile-use=$(RECORDED)" $(OPTIMISED)
+	@mkdir -p $(TARGET)/optimised
+	@ln -f $(TARGET)/$(TRIPLE)/release/tidegate $(TARGET)/optimised/tidegate
 
 PROFILED := $(TARGET)/profiled
-TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 # Those of Rust itself, if they are installed, otherwise Debian's: as new as the compiler, or not much older.
 PROFDATA = $(firstword $(wildcard $(shell rustc --print target-libdir)/../bin/llvm-profdata) \
     $(foreach version,23 22 21 20 19,$(shell command -v llvm-profdata-$(version))) llvm-profdata)
 profile: setup-profile plugins bench-parts ## record anew what the proxy does most, for `make release`
 	$(call step,building a proxy that records what it does (a quarter of an hour the first time))
-	RUSTFLAGS="-Cprofile-generate=$(abspath $(PROFILED))/record" cargo build --locked --release -p tidegate --bin tidegate \
-	    --target $(TRIPLE) --target-dir $(PROFILED)
+	RUSTFLAGS="-Cprofile-generate=$(abspath $(PROFILED))/record" $(OPTIMISED) --target-dir $(PROFILED)
 	$(call step,serving requests of many kinds)
 	rm -rf $(PROFILED)/record
 	bench/run.py --tidegate $(PROFILED)/$(TRIPLE)/release/tidegate --build $(BENCH_BUILD) --out $(PROFILED)/bench \
@@ -107,13 +110,14 @@ fuzz: setup-run ## many more cases (CASES) of property tests, and each fuzz targ
 
 bench: setup-bench plugins release bench-parts ## the proxy beside its peers (BENCH="--scenario filter --reps 5"); see bench/README.md
 	$(call step,measuring)
-	bench/run.py --tidegate $(TARGET)/release/tidegate --build $(BENCH_BUILD) --out $(TARGET)/bench $(BENCH)
+	bench/run.py --tidegate $(TARGET)/optimised/tidegate --build $(BENCH_BUILD) --out $(TARGET)/bench $(BENCH)
 
 BENCH_BUILD := $(TARGET)/bench-build
 bench-parts: setup-run
 	$(call step,building the filters of the bench and its load generator)
 	cargo build --release --locked --manifest-path bench/filters/Cargo.toml --target $(WASM) --target-dir $(BENCH_BUILD)
 	cargo build --release --locked --manifest-path bench/load/Cargo.toml --target-dir $(BENCH_BUILD)
+	cargo build --release --locked -p tidegate-http --example plain_pingora
 
 # Selected with the proxy, so that both are built with the same features, and what they stand on once.
 MICROBENCHES := --bench lookup --bench chain --bench call

@@ -110,7 +110,7 @@ def arguments() -> argparse.Namespace:
     add("--out", type=Path, default=Path("target/bench"), help="where JSON, tables and picture go")
     add("--save", type=Path, help="another folder that gets them, such as docs/bench")
     add("--name", default="results", help="what the files there are called")
-    add("--tidegate", type=Path, default=Path("target/release/tidegate"), help="binary to measure")
+    add("--tidegate", type=Path, default=Path("target/optimised/tidegate"), help="binary to measure")
     add("--build", type=Path, default=Path("target/bench-build"), help="filters and bench-load")
     options = parser.parse_args()
     if options.quick:

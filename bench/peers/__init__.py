@@ -17,6 +17,6 @@ def all_peers(program: Path, wasm: Path) -> list[Peer]:
         *haproxy.peers(),
         *caddy.peers(),
         *envoy.peers(wasm / "bench_proxy_wasm.wasm"),
-        *pingora.peers(program.parent / "examples" / "plain_pingora"),
+        *pingora.peers(program.parent.parent / "release" / "examples" / "plain_pingora"),
         *tidegate.peers(program, ours),
     ]
