@@ -56,6 +56,33 @@ fn unannounced(data: Bytes) -> Body {
     body.boxed()
 }
 
+/// More than sockets hold, so that writes are cut at any place.
+#[tokio::test]
+async fn large_bodies_without_a_length_arrive_whole() {
+    let numbers = (0_u32..3 << 20).flat_map(u32::to_be_bytes);
+    let body: Bytes = numbers.collect::<Vec<_>>().into();
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = format!("{:x}\r\n", body.len());
+    let parts: [&[u8]; 4] = [head.as_bytes(), chunk.as_bytes(), &body, b"\r\n0\r\n\r\n"];
+    let sent = Bytes::from(parts.concat());
+    let origin = Origin::raw(move |mut stream: TcpStream| {
+        let sent = sent.clone();
+        async move {
+            let mut head = [0; 4096];
+            while matches!(stream.read(&mut head).await, Ok(1..)) {
+                let _ = stream.write_all(&sent).await;
+            }
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&route_to(&origin)).await;
+    for mut client in [proxy.client().await, proxy.h2_client().await] {
+        let response = client.get("/").await;
+        assert!(!response.headers.contains_key("content-length"));
+        assert!(response.body == body, "{} bytes", response.body.len());
+    }
+}
+
 #[tokio::test]
 async fn clients_of_http_1_0_get_no_chunks_from_http_2() {
     let without_length = |seen: Seen| http::Response::new(unannounced(seen.body));

@@ -228,7 +228,6 @@ where
             server: self.clone(),
             options: options(limits),
             h2_options: h2_options(limits),
-            read_timeout: limits.read_timeout,
             connection,
         })
     }
@@ -326,16 +325,17 @@ struct App<P> {
     connection: Arc<Connection>,
     options: HttpServerOptions,
     h2_options: H2Options,
-    read_timeout: Duration,
 }
 
 impl<P> App<P>
 where
     P: ProxyHttp<CTX = Context> + Send + Sync + 'static,
 {
-    async fn serve(&self, mut session: ServerSession, clock: Arc<BodyClock>) {
+    async fn serve(&self, mut session: ServerSession) {
+        let clock = Arc::new(BodyClock::default());
         let connection = Some(self.connection.clone());
         let mut context = Context::new(&self.server.state, connection, Some(clock.clone()));
+        let patience = context.state.limits.read_timeout;
         match life::run(&self.server, &mut session, &mut context).await {
             Next::Nothing => {}
             Next::Request => drop(session.finish_body().await),
@@ -343,7 +343,7 @@ where
                 biased;
                 () = self.server.hand_over(session, context) => {}
                 // Dropping the request resets its stream.
-                () = clock.stalled(self.read_timeout) => {
+                () = clock.stalled(patience) => {
                     self.connection.guard.cut_stream(Cut::BodyTimeout);
                 }
             },
@@ -363,7 +363,7 @@ where
     ) -> Option<ReusedHttpStream> {
         tunnel::translate(&mut session);
         let _served = self.connection.guard.stream();
-        self.serve(session, Arc::default()).await;
+        self.serve(session).await;
         None
     }
 

@@ -11,8 +11,8 @@ use crate::peer::Peer;
 use crate::phase::{request_body, response, upstream_peer, upstream_request};
 use crate::plugins::internal;
 use bytes::Bytes;
-use http::{Method, Version, header};
-use pingora::http::ResponseHeader;
+use http::{Version, header};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::{Error, ErrorType, RetryType};
 use std::time::Duration;
@@ -199,8 +199,8 @@ async fn answer(
         Event::Head(mut head, end) => {
             let is_last = !head.status.is_informational();
             hop_by_hop::remove_from_response(&mut head);
-            if is_last && !end && !session.is_http2() {
-                frame(&session.req_header().method, &mut head)?;
+            if is_last && !end {
+                frame(session.req_header(), &mut head)?;
             }
             response::run(session, &mut head, context).await?;
             send(session, context, HttpTask::Header(head, end)).await?;
@@ -218,11 +218,11 @@ async fn answer(
     }
 }
 
-/// A body whose end nobody announced comes in chunks, so that the client's connection outlives it.
-fn frame(request: &Method, head: &mut ResponseHeader) -> pingora::Result<()> {
+/// A body whose end nobody announced comes in chunks, so that the client's connection outlives it. HTTP/2 has its own.
+fn frame(request: &RequestHeader, head: &mut ResponseHeader) -> pingora::Result<()> {
     let is_framed = head.headers.contains_key(header::CONTENT_LENGTH)
         || head.headers.contains_key(header::TRANSFER_ENCODING);
-    if is_framed || !has_body(request, head.status) {
+    if is_framed || request.version == Version::HTTP_2 || !has_body(&request.method, head.status) {
         return Ok(());
     }
     head.set_version(Version::HTTP_11);
