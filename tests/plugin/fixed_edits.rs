@@ -1,4 +1,4 @@
-//! Edits that a plugin declares in `configure`: made in its place, without a call.
+//! Edits that a plugin declares in `configure`, or prepares for a response: made in its place, without a call.
 
 use crate::harness::{Origin, Proxy, get, with_header};
 
@@ -93,7 +93,71 @@ async fn without_room_in_the_head_the_policy_decides() {
     }
 }
 
-/// Rules that read nothing need no call; one that does is called, in its direction.
+#[tokio::test]
+async fn values_are_put_together_from_attributes() {
+    let config = r#"edit_request = [["x-route", "of $route"], ["x-nothing", "a$b.c"]],
+        edit_response = [["x-id", "$request.id"]]"#;
+    let proxy = proxy(config).await;
+    let response = proxy.get("/").await;
+    let json = response.json();
+    assert_eq!(echoed(&json, "x-route").as_deref(), Some("of all"));
+    assert_eq!(echoed(&json, "x-nothing").as_deref(), Some("a"));
+    let id = echoed(&json, "x-request-id").unwrap();
+    assert_eq!(response.header("x-id"), id);
+    let called = r#"tidegate_plugin_call_seconds_count{plugin="interest"}"#;
+    assert_eq!(proxy.metric(called).await, 0.0);
+}
+
+#[tokio::test]
+async fn what_is_prepared_for_a_response_is_done_without_a_second_call() {
+    let config =
+        r#"prepare = [["x-a", "1"], ["content-type", "text/x"]], edit_response = [["x-b", "1"]]"#;
+    let proxy = proxy(config).await;
+    for _ in 0..2 {
+        let response = proxy.get("/").await;
+        assert_eq!(response.header("x-a"), "1");
+        assert_eq!(response.header("content-type"), "text/x");
+        // What is declared, and what is done when it is called.
+        assert_eq!(
+            (response.header("x-b"), response.header("x-seen")),
+            ("", "")
+        );
+    }
+    let of = |name, phase| format!(r#"{name}{{plugin="interest",phase="{phase}"}}"#);
+    assert_eq!(proxy.metric(&of(CALLED, "request-head")).await, 2.0);
+    assert_eq!(proxy.metric(&of(CALLED, "response-head")).await, 0.0);
+    assert_eq!(proxy.metric(&of(EDITED, "response-head")).await, 2.0);
+}
+
+#[tokio::test]
+async fn what_is_prepared_in_vain_harms_nobody() {
+    // The upstream's head has room for one of them, which the plugin cannot know.
+    let value = "x".repeat(20_000);
+    let open = "\n[plugin.interest]\non_failure = { error = \"open\" }\n";
+    let config = format!(r#"prepare = [["x-a", "{value}"], ["x-b", "{value}"], ["x-c", "1"]]"#);
+    let plugins = format!(r#"[{{ use = "interest", config = {{ {config} }} }}]"#);
+    let tight = proxy(&config).await;
+    let response = tight.get("/").await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("x-a"), value);
+    assert_eq!((response.header("x-b"), response.header("x-c")), ("", ""));
+    let failures =
+        r#"tidegate_plugin_failures_total{plugin="interest",phase="response-head",kind="error"}"#;
+    assert_eq!(tight.metric(failures).await, 1.0);
+
+    // Of a plugin that then failed, nothing is left.
+    let plugins = plugins.replace("prepare", "fail = true, prepare");
+    let failing = start(&["interest"], &(echo_route("all", "/*", &plugins) + open)).await;
+    let response = failing.get("/").await;
+    assert_eq!((response.status, response.header("x-a")), (200, ""));
+
+    // What no head can have is refused at once.
+    let bad = r#"[{ use = "interest", config = { prepare = [["connection", "x"]] } }]"#;
+    let refused = start(&["interest"], &echo_route("all", "/*", bad)).await;
+    assert_eq!(refused.get("/").await.status, 503);
+}
+
+/// Rules that read nothing but attributes need no call; one that does is called, in its direction.
 #[tokio::test]
 async fn headers_is_called_only_for_rules_that_read_something() {
     let origin = Origin::echo().await;
@@ -102,7 +166,9 @@ async fn headers_is_called_only_for_rules_that_read_something() {
 [[route]]
 name = "all"
 plugins = [{{ use = "headers", config = {{
-    request = [{{ set = "x-a", value = "1" }}, {{ append = "x-b", value = "2" }}, {{ remove = "x-c" }}],
+    request = [{{ set = "x-a", value = "1" }}, {{ append = "x-b", value = "2" }}, {{ remove = "x-c" }},
+        {{ set = "x-route", value = "$$/${{route}}" }},
+        {{ set = "x-id", value = "${{request.id}}", if_absent = "skip" }}],
     response = [{{ set = "x-path", value = "${{request.path}}" }}] }} }}]
 upstream = "app"
 
@@ -120,6 +186,8 @@ peers = [{:?}]
     let values: Vec<_> = seen.headers.get_all("x-b").iter().collect();
     assert_eq!(values, ["1", "2"]);
     assert_eq!(seen.header("x-c"), "");
+    assert_eq!(seen.header("x-route"), "$/all");
+    assert_eq!(seen.header("x-id"), seen.header("x-request-id"));
     let of = |name, phase| format!(r#"{name}{{plugin="headers",phase="{phase}"}}"#);
     assert_eq!(proxy.metric(&of(EDITED, "request-head")).await, 1.0);
     assert_eq!(proxy.metric(&of(CALLED, "request-head")).await, 0.0);

@@ -193,6 +193,10 @@ impl Chain {
         while let Some(place) = progress.left.checked_ilog2() {
             let (bit, place) = (1 << place, place as usize);
             progress.left &= !bit;
+            if let Some(edits) = exchange.take_prepared(place) {
+                self.edit_as_prepared(place, &edits, exchange);
+                continue;
+            }
             let decision = if self.exporting(phase) & bit != 0 {
                 self.decide(place, phase, progress, exchange).await
             } else if self.editing(phase) & bit != 0 {
@@ -396,6 +400,7 @@ impl Chain {
         }
         exchange.phase = Some(phase);
         exchange.reply = None;
+        exchange.preparing = None;
         exchange.begin_edits(self.undone & 1 << place != 0);
         let start = Instant::now();
         let answer = if self.waiting & 1 << place != 0 {
@@ -406,6 +411,9 @@ impl Chain {
         plugin.meters().called(phase, start.elapsed());
         exchange.phase = None;
         progress.skip(place, std::mem::take(&mut exchange.skips));
+        if answer.is_ok() {
+            exchange.settle_prepared(place);
+        }
         if answer != Ok(Action::Respond) {
             return answer;
         }
@@ -456,7 +464,13 @@ impl Chain {
         }
     }
 
-    fn count(&self, place: usize, phase: Phase, failure: &Failure, exchange: &mut Exchange) {
+    pub(crate) fn count(
+        &self,
+        place: usize,
+        phase: Phase,
+        failure: &Failure,
+        exchange: &mut Exchange,
+    ) {
         if let Some(plugin) = self.plugins.get(place) {
             plugin.meters().failed(phase, failure.kind);
             let message = Some(failure.message.clone());
@@ -476,7 +490,7 @@ fn is_called(plugin: &dyn Plugin, phase: Phase) -> bool {
     asked && plugin.phases().contains(phase)
 }
 
-/// Whether there is something to edit in place of calling the plugin.
+/// Whether there is something to edit in place of calling the plugin, for every head.
 fn has_edits(plugin: &dyn Plugin, phase: Phase) -> bool {
     let edits = plugin.interest().fixed_edits(phase);
     edits.is_some_and(|(_, edits)| !edits.is_empty())

@@ -3,6 +3,7 @@
 
 use crate::exchange::{Exchange, HeadLimits, Target};
 use crate::{Fields, Value};
+use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -106,6 +107,63 @@ impl CheckedEdit {
             | CheckedEdit::Remove(name) => name,
         }
     }
+}
+
+/// An edit that a plugin declared for every head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeclaredEdit {
+    /// The same for all of them.
+    Fixed(CheckedEdit),
+    /// Set to one value that is put together.
+    Set(HeaderName, Box<[Part]>),
+    /// Add a value that is put together.
+    Append(HeaderName, Box<[Part]>),
+}
+
+/// A part of a value that is put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// These bytes.
+    Bytes(Box<[u8]>),
+    /// The text of this attribute.
+    Attribute(Box<str>),
+}
+
+impl DeclaredEdit {
+    /// The field that it changes.
+    pub fn name(&self) -> &HeaderName {
+        match self {
+            DeclaredEdit::Fixed(edit) => edit.name(),
+            DeclaredEdit::Set(name, _) | DeclaredEdit::Append(name, _) => name,
+        }
+    }
+
+    /// The edit of this exchange's head.
+    pub(crate) fn of(&self, exchange: &Exchange) -> Result<CheckedEdit, Refusal> {
+        Ok(match self {
+            DeclaredEdit::Fixed(edit) => edit.clone(),
+            DeclaredEdit::Set(name, parts) => {
+                CheckedEdit::Set(name.clone(), put_together(parts, exchange)?)
+            }
+            DeclaredEdit::Append(name, parts) => {
+                CheckedEdit::Append(name.clone(), put_together(parts, exchange)?)
+            }
+        })
+    }
+}
+
+fn put_together(parts: &[Part], exchange: &Exchange) -> Result<HeaderValue, Refusal> {
+    let mut value = Vec::with_capacity(64);
+    for part in parts {
+        match part {
+            Part::Bytes(bytes) => value.extend_from_slice(bytes),
+            Part::Attribute(name) => {
+                let text = exchange.attribute_text(name);
+                value.extend_from_slice(text.unwrap_or_default().as_bytes());
+            }
+        }
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|_| Refusal::InvalidValue)
 }
 
 /// What it takes to undo an edit.

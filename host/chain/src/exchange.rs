@@ -2,7 +2,9 @@
 
 use crate::edit::{Undo, bodiless, field_name, field_value};
 use crate::upstream::Upstreams;
-use crate::{Attributes, Kept, Outcome, Phase, Refusal, RequestHead, ResponseHead, Stage, Value};
+use crate::{
+    Attributes, CheckedEdit, Kept, Outcome, Phase, Refusal, RequestHead, ResponseHead, Stage, Value,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::any::Any;
@@ -43,6 +45,10 @@ pub struct Exchange {
     pub leases: Vec<Box<dyn Any + Send + Sync>>,
     /// What a plugin said in this call about the bodies that it does not want to see.
     pub skips: Skips,
+    /// What the plugin that is being called wants done to the response.
+    pub(crate) preparing: Option<Box<[CheckedEdit]>>,
+    /// What plugins wanted done to the response, by the plugin's place in the chain.
+    pub(crate) prepared: Vec<(usize, Box<[CheckedEdit]>)>,
     /// Instances that this exchange keeps, by the plugin's place in the chain.
     pub(crate) kept: Vec<(usize, Kept)>,
     pub(crate) undo: Option<Vec<Undo>>,
@@ -208,6 +214,8 @@ impl Exchange {
             limits,
             leases: Vec::new(),
             skips: Skips::default(),
+            preparing: None,
+            prepared: Vec::new(),
             kept: Vec::new(),
             undo: None,
         }
@@ -240,6 +248,33 @@ impl Exchange {
             _ => return Err(Refusal::WrongPhase),
         }
         Ok(())
+    }
+
+    /// Make these edits of the response at the turn of the plugin that is being called, in its place.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongPhase`] where it is too late for that.
+    pub fn prepare_edits(&mut self, edits: Box<[CheckedEdit]>) -> Result<(), Refusal> {
+        let phase = self.phase.ok_or(Refusal::WrongPhase)?;
+        if !self.stage.may_prepare(phase) {
+            return Err(Refusal::WrongPhase);
+        }
+        self.preparing = Some(edits);
+        Ok(())
+    }
+
+    /// The plugin at `place` answered: what it prepared counts, in place of what it prepared before.
+    pub(crate) fn settle_prepared(&mut self, place: usize) {
+        if let Some(edits) = self.preparing.take() {
+            self.prepared.retain(|(of, _)| *of != place);
+            self.prepared.push((place, edits));
+        }
+    }
+
+    /// What the plugin at `place` prepared for the response.
+    pub(crate) fn take_prepared(&mut self, place: usize) -> Option<Box<[CheckedEdit]>> {
+        let position = self.prepared.iter().position(|(of, _)| *of == place)?;
+        Some(self.prepared.swap_remove(position).1)
     }
 
     /// The fields of a head, where there is one.
@@ -305,26 +340,44 @@ impl Exchange {
         }
         self.attributes.get(name).map(Cow::Borrowed)
     }
+
+    /// The text of such an attribute.
+    pub fn attribute_text(&self, name: &str) -> Option<Cow<'_, str>> {
+        if let Some(text) = self.facts.text(name) {
+            return Some(text);
+        }
+        match self.attribute(name)? {
+            Cow::Borrowed(value) => Some(value.text()),
+            Cow::Owned(value) => Some(Cow::Owned(value.text().into_owned())),
+        }
+    }
 }
 
 impl Facts {
     /// A built-in attribute.
     pub fn attribute(&self, name: &str) -> Option<Value> {
-        let text = |text: &str| Some(Value::Text(text.to_owned()));
-        match name {
-            "client.address" => Some(Value::Text(address(self.client?.ip()))),
-            "client.port" => Some(Value::Integer(self.client?.port().into())),
-            "peer.address" => Some(Value::Text(address(self.peer?))),
-            "listener" => text(&self.listener),
-            "route" => text(&self.route),
-            "request.id" => text(&self.request_id),
-            "request.protocol" => text(self.protocol),
-            _ => {
-                let mut connection = self.connection.iter();
-                let (_, value) = connection.find(|(of, _)| **of == *name)?;
-                Some(value.clone())
-            }
+        if let Some(text) = self.text(name) {
+            return Some(Value::Text(text.into_owned()));
         }
+        if name == "client.port" {
+            return Some(Value::Integer(self.client?.port().into()));
+        }
+        let mut connection = self.connection.iter();
+        let (_, value) = connection.find(|(of, _)| **of == *name)?;
+        Some(value.clone())
+    }
+
+    /// One of those that are text in every exchange.
+    fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        Some(match name {
+            "client.address" => Cow::Owned(address(self.client?.ip())),
+            "peer.address" => Cow::Owned(address(self.peer?)),
+            "listener" => Cow::Borrowed(&self.listener),
+            "route" => Cow::Borrowed(&self.route),
+            "request.id" => Cow::Borrowed(&self.request_id),
+            "request.protocol" => Cow::Borrowed(self.protocol),
+            _ => return None,
+        })
     }
 }
 

@@ -1,11 +1,15 @@
 //! Edits that are declared are as good as edits that are made in a call.
 
 use super::*;
-use crate::{CheckedEdit, Fields, HeadLimits};
+use crate::{CheckedEdit, DeclaredEdit, Facts, Fields, HeadLimits, Part, Value};
 use proptest::prelude::*;
 
 fn checked(edits: &[Edit<'_>]) -> Box<[CheckedEdit]> {
     edits.iter().map(|edit| edit.check().unwrap()).collect()
+}
+
+fn fixed(edits: Box<[CheckedEdit]>) -> Option<Box<[DeclaredEdit]>> {
+    Some(edits.into_iter().map(DeclaredEdit::Fixed).collect())
 }
 
 /// A plugin that declares these edits, and would fail if it were called for them.
@@ -14,8 +18,8 @@ fn declares(name: &str, request: &[Edit<'_>], response: &[Edit<'_>]) -> Scripted
         Phase::RequestHead | Phase::ResponseHead => Err(failure(FailureKind::Trap)),
         _ => Ok(Action::Proceed),
     });
-    plugin.interest.request_edits = Some(checked(request));
-    plugin.interest.response_edits = Some(checked(response));
+    plugin.interest.request_edits = fixed(checked(request));
+    plugin.interest.response_edits = fixed(checked(response));
     plugin
 }
 
@@ -99,6 +103,143 @@ fn heads_and_failures_are_counted_and_no_call_is() {
     assert!(!text.contains("call_seconds"), "{text}");
 }
 
+fn put_together(name: &'static str, parts: &[Part]) -> Option<Box<[DeclaredEdit]>> {
+    let name = http::HeaderName::from_static(name);
+    Some([DeclaredEdit::Set(name, parts.into())].into())
+}
+
+fn with_route(route: &str) -> Box<Exchange> {
+    let (request, ()) = http::Request::get("/x").body(()).unwrap().into_parts();
+    Box::new(Exchange {
+        request: Box::new(request),
+        facts: Arc::new(Facts {
+            route: route.into(),
+            ..Facts::default()
+        }),
+        ..Exchange::default()
+    })
+}
+
+#[test]
+fn values_are_put_together_from_attributes_as_they_are_then() {
+    let sets = plugin("a", |phase, exchange| {
+        let value = match phase {
+            Phase::RequestHead => Value::Integer(7),
+            _ => Value::Text("late".into()),
+        };
+        exchange.set_attribute("a.count", value).unwrap();
+        Ok(Action::Proceed)
+    });
+    let parts = [
+        Part::Bytes(b"of ".as_slice().into()),
+        Part::Attribute("route".into()),
+        Part::Bytes(b": ".as_slice().into()),
+        Part::Attribute("a.count".into()),
+        Part::Attribute("a.nothing".into()),
+    ];
+    let mut tells = declares("b", &[], &[]);
+    tells.interest.request_edits = put_together("x-a", &parts);
+    tells.interest.response_edits = put_together("x-b", &parts);
+    let (trace, status, exchange) = through(&chain(vec![sets, tells]), with_route("shop"));
+    assert_eq!((trace.as_str(), status), ("a<a>", 200));
+    let request = exchange.request.fields();
+    assert_eq!(value(request, "x-a"), Some(&b"of shop: 7"[..]));
+    // On the way back its turn is before the one that changes the attribute then.
+    let response = exchange.fields(Target::Response).unwrap();
+    assert_eq!(value(response, "x-b"), Some(&b"of shop: 7"[..]));
+}
+
+#[test]
+fn a_value_that_comes_to_no_field_value_fails_by_the_policy() {
+    for (on_error, status) in [(OnFailure::Open, 200), (OnFailure::Closed, 503)] {
+        let mut tells = declares("b", &[], &[]);
+        tells.policy.error = on_error;
+        tells.interest.request_edits = put_together("x-a", &[Part::Attribute("route".into())]);
+        let (_, got, exchange) = through(&chain(vec![tells]), with_route("a\nb"));
+        assert_eq!((got, exchange.notes[0].what), (status, "error"));
+        assert_eq!(value(exchange.request.fields(), "x-a"), None);
+    }
+}
+
+/// A plugin that prepares these edits at the request's head, and would fail if it were called for them.
+fn prepares(name: &str, edits: &'static [Edit<'static>]) -> Scripted {
+    plugin(name, move |phase, exchange| match phase {
+        Phase::RequestHead => {
+            // The last counts.
+            exchange.prepare_edits(Box::default()).unwrap();
+            exchange.prepare_edits(checked(edits)).unwrap();
+            Ok(Action::Proceed)
+        }
+        _ => Err(failure(FailureKind::Trap)),
+    })
+}
+
+#[test]
+fn what_a_plugin_prepared_is_made_at_its_turn() {
+    let mark = |name: &str, value: &'static [u8]| {
+        plugin(name, move |phase, exchange| {
+            if phase == Phase::ResponseHead {
+                edit(exchange, Target::Response, Edit::Append("x-turn", value)).unwrap();
+                let late = exchange.prepare_edits(Box::default());
+                assert_eq!(late, Err(Refusal::WrongPhase));
+            }
+            Ok(Action::Proceed)
+        })
+    };
+    let all = chain(vec![
+        mark("a", b"a"),
+        prepares("b", &[Edit::Append("x-turn", b"b")]),
+        mark("c", b"c"),
+        prepares("d", &[]),
+        plugin("e", reply(403)),
+    ]);
+    let (trace, status, exchange) = exchange_through(&all);
+    assert_eq!((trace.as_str(), status), ("a<b<c<d<e<c>a>", 403));
+    let response = exchange.fields(Target::Response).unwrap();
+    assert_eq!(crate::joined(response, "x-turn").unwrap(), b"c, b, a");
+}
+
+#[test]
+fn what_was_prepared_goes_before_what_is_declared_and_is_left_out_where_it_is_refused() {
+    let long: &'static [u8] = vec![b'x'; Exchange::default().limits.bytes].leak();
+    let edits: &'static [Edit<'static>] = vec![
+        Edit::Set("x-a", b"1"),
+        Edit::Set("x-b", long),
+        Edit::Set("x-c", b"1"),
+    ]
+    .leak();
+    let mut both = prepares("a", edits);
+    both.interest.response_edits = fixed(checked(&[Edit::Set("x-d", b"1")]));
+    let (_, status, exchange) = exchange_through(&chain(vec![both]));
+    assert_eq!((status, exchange.notes[0].what), (200, "error"));
+    let response = exchange.fields(Target::Response).unwrap();
+    let names: Vec<_> = response.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["x-a"]);
+}
+
+#[test]
+fn what_a_plugin_prepared_before_it_failed_does_not_count() {
+    let fails = plugin("a", |phase, exchange| match phase {
+        Phase::RequestHead => {
+            let edits = checked(&[Edit::Set("x-a", b"1")]);
+            exchange.prepare_edits(edits).unwrap();
+            Err(failure(FailureKind::Trap))
+        }
+        _ => Ok(Action::Proceed),
+    });
+    let open = Policy {
+        trap: OnFailure::Open,
+        ..Policy::default()
+    };
+    let fails = Scripted {
+        policy: open,
+        ..fails
+    };
+    let (_, status, exchange) = exchange_through(&chain(vec![fails, passes("b")]));
+    assert_eq!(status, 200);
+    assert!(exchange.fields(Target::Response).unwrap().is_empty());
+}
+
 fn edits() -> impl Strategy<Value = Vec<CheckedEdit>> {
     let name = || prop::sample::select(&["x-a", "x-b", "x-c", "x-d"][..]);
     let bytes = || prop::collection::vec(b'0'..b'z', 0..40);
@@ -128,8 +269,8 @@ proptest! {
         let declared = Scripted {
             policy,
             interest: Interest {
-                request_edits: Some(request.clone().into()),
-                response_edits: Some(response.clone().into()),
+                request_edits: fixed(request.clone().into()),
+                response_edits: fixed(response.clone().into()),
                 ..Interest::default()
             },
             ..passes("b")

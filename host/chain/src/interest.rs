@@ -1,6 +1,6 @@
 //! What a plugin is interested in, as a predicate that the host checks before it calls.
 
-use crate::{CheckedEdit, Phase, Refusal, Target};
+use crate::{DeclaredEdit, Phase, Refusal, Target};
 use http::{HeaderMap, HeaderName, Method, Uri};
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ pub struct Interest {
     /// How often it wants to be called in [`crate::Phase::Tick`].
     pub tick: Option<Duration>,
     /// What it does to every request's head: made at its turn in [`Phase::RequestHead`] in place of a call.
-    pub request_edits: Option<Box<[CheckedEdit]>>,
+    pub request_edits: Option<Box<[DeclaredEdit]>>,
     /// What it does to every response's head, in place of a call in [`Phase::ResponseHead`].
-    pub response_edits: Option<Box<[CheckedEdit]>>,
+    pub response_edits: Option<Box<[DeclaredEdit]>>,
 }
 
 /// How a plugin wants to see a body.
@@ -89,7 +89,7 @@ impl PathInterest {
 
 impl Interest {
     /// The edits that the plugin declared for a phase, in place of calls, and what they are for.
-    pub fn fixed_edits(&self, phase: Phase) -> Option<(Target, &[CheckedEdit])> {
+    pub fn fixed_edits(&self, phase: Phase) -> Option<(Target, &[DeclaredEdit])> {
         let (target, edits) = match phase {
             Phase::RequestHead => (Target::Request, &self.request_edits),
             Phase::ResponseHead => (Target::Response, &self.response_edits),

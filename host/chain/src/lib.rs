@@ -29,7 +29,7 @@ mod upstream;
 pub use attributes::{Attributes, Value};
 pub use body::{Body, Budget};
 pub use chain::{Chain, ChainError, PLUGINS_MAX, Verdict};
-pub use edit::{CheckedEdit, Edit, EditNames, Refusal};
+pub use edit::{CheckedEdit, DeclaredEdit, Edit, EditNames, Part, Refusal};
 pub use exchange::{Exchange, Facts, HeadLimits, Note, Reply, Skips, Target};
 pub use head::{Fields, RequestHead, ResponseHead, joined};
 pub use interest::{BodyMode, Interest, PathInterest};

@@ -143,6 +143,18 @@ impl Stage {
         }
     }
 
+    /// Whether a plugin that is called in `phase` may say what is to be done to the response.
+    pub fn may_prepare(self, phase: Phase) -> bool {
+        let early = matches!(
+            phase,
+            Phase::RequestHead
+                | Phase::RequestBody
+                | Phase::UpstreamChoice
+                | Phase::UpstreamRequest
+        );
+        early && self.response == ResponseStage::Awaited
+    }
+
     /// Whether a plugin that is called in `phase` may reply instead of what was to come.
     pub fn may_reply(self, phase: Phase) -> bool {
         match phase {

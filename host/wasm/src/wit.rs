@@ -106,6 +106,28 @@ pub(crate) enum WitEdit {
     Remove(WasmStr),
 }
 
+/// `interest.part`.
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum WitPart {
+    #[component(name = "bytes")]
+    Bytes(Vec<u8>),
+    #[component(name = "attribute")]
+    Attribute(String),
+}
+
+/// `interest.declared-edit`.
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+pub(crate) enum WitDeclaredEdit {
+    #[component(name = "set")]
+    Set((String, Vec<WitPart>)),
+    #[component(name = "append")]
+    Append((String, Vec<WitPart>)),
+    #[component(name = "remove")]
+    Remove(String),
+}
+
 /// `types.config-error`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]

@@ -55,7 +55,7 @@ impl KeyRing {
             };
             keys.push((index, Key::new(key).map_err(at)?));
         }
-        keys.sort_by_key(|(_, key)| key.hash.0);
+        keys.sort_by_key(|(_, key)| key.hash);
         let pairs = keys.iter().zip(keys.iter().skip(1));
         for ((first, a), (second, b)) in pairs {
             if a.hash == b.hash {
@@ -69,12 +69,15 @@ impl KeyRing {
     /// Find a key by its SHA-256. The first bytes lead to the candidates, the whole is compared in
     /// constant time. How long the first step takes says something about the first bytes of a
     /// hash, from which nobody gets to a key.
-    pub(crate) fn find(&self, digest: &[u8; 32]) -> Verdict<'_> {
-        let start = self.0.partition_point(|key| key.hash.head() < head(digest));
+    pub(crate) fn find(&self, digest: [u8; 32]) -> Verdict<'_> {
+        let wanted = Hash::new(digest);
+        let start = self
+            .0
+            .partition_point(|key| key.hash.head() < wanted.head());
         let candidates = self.0.iter().skip(start);
         let found = candidates
-            .take_while(|key| key.hash.head() == head(digest))
-            .find(|key| bool::from(key.hash.0.ct_eq(digest)));
+            .take_while(|key| key.hash.head() == wanted.head())
+            .find(|key| bool::from(key.hash.0.ct_eq(&wanted.0)));
         match found {
             None => Verdict::Unknown,
             Some(key) if !key.enabled => Verdict::Disabled(key),
@@ -122,19 +125,23 @@ impl Key {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Deserialize)]
+/// A SHA-256, in words: they are fewer to compare than bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
-struct Hash([u8; 32]);
+struct Hash([u64; 4]);
 
 impl Hash {
-    fn head(&self) -> &[u8] {
-        head(&self.0)
+    fn new(digest: [u8; 32]) -> Self {
+        let (words, _) = digest.as_chunks::<8>();
+        let mut words = words.iter().copied().map(u64::from_be_bytes);
+        Self(std::array::from_fn(|_| words.next().unwrap_or_default()))
     }
-}
 
-/// Enough to tell honest keys apart.
-fn head(digest: &[u8; 32]) -> &[u8] {
-    digest.first_chunk::<8>().map_or(digest, |head| head)
+    /// Enough to tell honest keys apart.
+    fn head(&self) -> u64 {
+        let [head, ..] = self.0;
+        head
+    }
 }
 
 impl TryFrom<String> for Hash {
@@ -159,7 +166,7 @@ impl TryFrom<String> for Hash {
                     .ok_or(expected)?,
             );
         }
-        bytes.try_into().map(Self).map_err(|_| expected)
+        bytes.try_into().map(Self::new).map_err(|_| expected)
     }
 }
 

@@ -75,7 +75,7 @@ impl Plugin for ApiKey {
             Found::Several => return self.refuse(request, Denial::Ambiguous, None),
         };
         let digest = Sha256::digest(&credential).into();
-        let key = match self.keys.find(&digest) {
+        let key = match self.keys.find(digest) {
             Verdict::Valid(key) => key,
             Verdict::Unknown => return self.refuse(request, Denial::Unknown, None),
             Verdict::Disabled(key) => return self.refuse(request, Denial::Disabled, Some(key)),

@@ -17,8 +17,6 @@ use tidegate_sdk::prelude::*;
 
 /// The target that was chosen.
 const TARGET: &str = "canary.target";
-/// The target that the response has to tell the client.
-const TOLD: &str = "canary.told";
 
 /// What the route's `config` holds.
 #[derive(Deserialize)]
@@ -54,7 +52,7 @@ pub struct Canary {
 impl Plugin for Canary {
     type Config = Config;
 
-    fn configure(config: Config, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
+    fn configure(config: Config, _: &mut Interest) -> Result<Self, Vec<ConfigError>> {
         for (index, target) in config.targets.iter().enumerate() {
             target.check(index, &config.targets)?;
         }
@@ -62,10 +60,8 @@ impl Plugin for Canary {
             let message = "expected at least one target with a weight above 0";
             return Err(ConfigError::at("targets", message).into());
         }
-        match &config.cookie {
-            Some(cookie) => cookie.check()?,
-            // There is nothing to tell the client.
-            None => interest.edit_response(&Edits::new())?,
+        if let Some(cookie) = &config.cookie {
+            cookie.check()?;
         }
         Ok(Self { config })
     }
@@ -79,32 +75,15 @@ impl Plugin for Canary {
             log::error!("the upstream `{name}` cannot be chosen: {error}");
             return Action::Fail;
         }
-        let tells = self.config.cookie.is_some() && by == By::Key;
-        let kept = attributes::set(TARGET, name).and_then(|()| {
-            if tells {
-                attributes::set(TOLD, name)
-            } else {
-                Ok(())
-            }
-        });
-        if let Err(error) = kept {
+        if let Err(error) = attributes::set(TARGET, name) {
             log::warn!("later plugins will not know the target: {error}");
+        }
+        if by == By::Key {
+            self.tell(request, name);
         }
         let labels = [("target", name), ("by", by.label())];
         if let Err(error) = metrics::count("chosen", &labels, 1) {
             log::debug!("metric chosen: {error}");
-        }
-        Action::Proceed
-    }
-
-    fn on_response(&self, response: &mut Response) -> Action {
-        let told = self.config.cookie.as_ref().zip(attributes::text(TOLD));
-        if let Some((cookie, target)) = told {
-            let secure = response.request().scheme() == "https";
-            let value = cookie.value(&target, secure);
-            if let Err(error) = response.append_header("set-cookie", value) {
-                log::warn!("the client is not told its target: {error}");
-            }
         }
         Action::Proceed
     }
@@ -145,6 +124,19 @@ impl Canary {
             .map(|target| (target.upstream.as_str(), target.weight));
         let place = share::choose(salt, &key.read(request), shares)?;
         Some((targets.get(place)?, By::Key))
+    }
+
+    /// The client comes back to the same target, where it is to have a cookie.
+    fn tell(&self, request: &mut Request, target: &str) {
+        let Some(cookie) = &self.config.cookie else {
+            return;
+        };
+        let secure = request.scheme() == "https";
+        let mut edits = Edits::new();
+        edits.append("set-cookie", cookie.value(target, secure));
+        if let Err(error) = request.edit_response(&edits) {
+            log::warn!("the client is not told its target: {error}");
+        }
     }
 
     /// A tester may choose a target that nobody else gets.

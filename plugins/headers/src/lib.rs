@@ -1,7 +1,7 @@
 //! Set, append and remove header fields of requests and responses.
 //!
-//! A list of rules for each direction is checked and compiled by `configure`. Rules that come to the
-//! same edits for every head are given to the host there, once and for all. For others, a phase turns
+//! A list of rules for each direction is checked and compiled by `configure`. Rules that need nothing of the head but
+//! what the host can put together itself are given to it there, once and for all. For others, a phase turns
 //! its list into edits, in order, and gives them to the host in one call. Values are rendered from the
 //! head as it was before the first rule.
 
@@ -89,11 +89,11 @@ impl Plugin for Headers {
         if !errors.is_empty() {
             return Err(errors);
         }
-        if let Some(edits) = fixed(&request) {
-            interest.edit_request(&edits)?;
+        if let Some(edits) = declared(&request) {
+            interest.edit_request(edits)?;
         }
-        if let Some(edits) = fixed(&response) {
-            interest.edit_response(&edits)?;
+        if let Some(edits) = declared(&response) {
+            interest.edit_response(edits)?;
         }
         Ok(Self {
             request: Rules::new(request),
@@ -272,13 +272,15 @@ impl Rules {
     }
 }
 
-/// The edits of rules that read nothing.
-fn fixed(rules: &[Rule]) -> Option<Edits> {
-    let mut edits = Edits::new();
+/// The edits of rules that read nothing but attributes.
+fn declared(rules: &[Rule]) -> Option<DeclaredEdits> {
+    let mut edits = DeclaredEdits::new();
     for rule in rules {
         match rule {
-            Rule::Set(name, template, _) => edits.set(name, template.fixed()?),
-            Rule::Append(name, template, _) => edits.append(name, template.fixed()?),
+            Rule::Set(name, template, if_absent) => edits.set(name, template.declared(*if_absent)?),
+            Rule::Append(name, template, if_absent) => {
+                edits.append(name, template.declared(*if_absent)?)
+            }
             Rule::Remove(name) => edits.remove(name),
             Rule::RemoveMatching(_) => return None,
         };
@@ -339,15 +341,25 @@ impl Template {
         Some(value)
     }
 
-    /// The value, where it is the same for every head.
-    fn fixed(&self) -> Option<Vec<u8>> {
-        let text = |part: &Part| match part {
-            Part::Text(text) => Some(text.as_bytes().to_vec()),
+    /// The value, where the host can put it together.
+    fn declared(&self, if_absent: IfAbsent) -> Option<Vec<tidegate_sdk::Part>> {
+        let part = |part: &Part| match part {
+            Part::Text(text) => Some(tidegate_sdk::Part::bytes(text.as_str())),
+            Part::Attribute(name) if if_absent == IfAbsent::Empty || is_always_there(name) => {
+                Some(tidegate_sdk::Part::attribute(name))
+            }
             _ => None,
         };
-        let parts: Option<Vec<_>> = self.0.iter().map(text).collect();
-        parts.map(|parts| parts.concat())
+        self.0.iter().map(part).collect()
     }
+}
+
+/// Whether every exchange has this attribute.
+fn is_always_there(name: &str) -> bool {
+    matches!(
+        name,
+        "listener" | "route" | "request.id" | "request.protocol"
+    )
 }
 
 impl Part {

@@ -135,6 +135,10 @@ fn a_refused_edit_fails_so_that_the_operators_policy_decides() {
     let mut exchange = Exchange::get("/").attribute("x.y", "1\n2");
     assert_eq!(headers.on_request(&mut exchange), Action::Fail);
     assert_eq!(exchange.request_header("a"), None);
+    // The proxy's log says why; where the plugin is called, its own does.
+    let rules = r#"{"request": [{"set": "a", "value": "${request.path}${x.y}"}]}"#;
+    let mut headers = Instance::<Headers>::configure(rules).unwrap();
+    assert_eq!(headers.on_request(&mut exchange), Action::Fail);
     assert!(headers.log()[0].1.contains("refused"));
 }
 

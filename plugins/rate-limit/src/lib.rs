@@ -2,7 +2,7 @@
 //!
 //! `configure` compiles the key's parts and the bucket. The request phase takes tokens from the
 //! host's bucket for that key and answers 429 where there are too few. What is left goes into
-//! attributes, from which the response phase writes the `RateLimit` fields.
+//! attributes, and into the `RateLimit` fields that the host is told to give the response.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -11,11 +11,9 @@ mod key;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use key::{Key, Part};
-use tidegate_sdk::attributes::Value;
 use tidegate_sdk::limiter::{Bucket, Outcome, Scope};
 use tidegate_sdk::prelude::*;
 
@@ -70,12 +68,9 @@ pub struct RateLimit {
 impl Plugin for RateLimit {
     type Config = Config;
 
-    fn configure(config: Config, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
+    fn configure(config: Config, _: &mut Interest) -> Result<Self, Vec<ConfigError>> {
         let burst = config.burst.unwrap_or(config.rate.tokens);
         check(&config, burst)?;
-        if !config.headers {
-            interest.edit_response(&Edits::new())?;
-        }
         let Rate { tokens, period } = config.rate;
         let name = &config.name;
         let bucket = Bucket::new(tokens, period, burst);
@@ -103,7 +98,7 @@ impl Plugin for RateLimit {
         };
         match limiter::take(self.scope, &key, &self.bucket, self.config.cost) {
             Ok(outcome) if self.config.dry_run => self.note(&outcome),
-            Ok(outcome) if outcome.allowed => self.remember(&outcome),
+            Ok(outcome) if outcome.allowed => self.tell(request, &outcome),
             Ok(outcome) => self.refuse(request, &outcome),
             Err(error) => {
                 log::error!("the limiter did not answer: {error}");
@@ -111,25 +106,10 @@ impl Plugin for RateLimit {
             }
         }
     }
-
-    fn on_response(&self, response: &mut Response) -> Action {
-        // As they were set: a number needs no memory of the plugin's, a text would.
-        let state = (
-            attributes::get(&self.remaining),
-            attributes::get(&self.reset),
-        );
-        if let (Some(Value::Integer(remaining)), Some(Value::Integer(reset))) = state {
-            let mut edits = Edits::new();
-            edits.append("ratelimit-policy", self.policy.as_str());
-            edits.append("ratelimit", self.state(remaining, reset));
-            if let Err(error) = response.edit(&edits) {
-                // The client misses advice, and nothing that it needs.
-                log::warn!("the response has no RateLimit fields: {error}");
-            }
-        }
-        Action::Proceed
-    }
 }
+
+/// In place of a part's length, where there is no such part.
+const MISSING: u32 = u32::MAX;
 
 enum Missing<'a> {
     Skip,
@@ -143,12 +123,12 @@ impl RateLimit {
         for part in self.config.key.parts() {
             match part.read(request, self.config.ipv6_prefix) {
                 Some(value) => {
-                    key.extend(value.len().to_string().bytes());
-                    key.push(b':');
+                    let length = u32::try_from(value.len()).unwrap_or(MISSING - 1);
+                    key.extend(length.to_le_bytes());
                     key.extend(value);
                 }
                 None => match self.config.missing_key {
-                    MissingKey::LimitTogether => key.push(b'-'),
+                    MissingKey::LimitTogether => key.extend(MISSING.to_le_bytes()),
                     MissingKey::Skip => return Err(Missing::Skip),
                     MissingKey::Deny => return Err(Missing::Deny(part)),
                 },
@@ -175,15 +155,16 @@ impl RateLimit {
         Action::Proceed
     }
 
-    /// For the response phase and the access log.
-    fn remember(&self, outcome: &Outcome) -> Action {
+    /// The client, later plugins and the access log learn what is left.
+    fn tell(&self, request: &mut Request, outcome: &Outcome) -> Action {
         if self.config.headers {
-            let remaining = i64::try_from(outcome.remaining).unwrap_or(i64::MAX);
-            let reset = i64::try_from(seconds(outcome.full_after)).unwrap_or(i64::MAX);
-            let kept = attributes::set(&self.remaining, remaining)
-                .and_then(|()| attributes::set(&self.reset, reset));
-            if let Err(error) = kept {
-                log::warn!("the response will have no RateLimit fields: {error}");
+            let (remaining, reset) = (outcome.remaining, seconds(outcome.full_after));
+            let told = set(&self.remaining, remaining)
+                .and_then(|()| set(&self.reset, reset))
+                .and_then(|()| request.edit_response(&self.fields(remaining, reset)));
+            if let Err(error) = told {
+                // The client misses advice, and nothing that it needs.
+                log::warn!("the response has no RateLimit fields: {error}");
             }
         }
         Action::Proceed
@@ -203,10 +184,20 @@ impl RateLimit {
         request.respond(reply.text("too many requests\n"))
     }
 
-    /// The `RateLimit` field of draft-ietf-httpapi-ratelimit-headers: tokens left, and seconds
-    /// until the bucket is full.
-    fn state(&self, remaining: impl Display, reset: impl Display) -> String {
-        format!("\"{}\";r={remaining};t={reset}", self.config.name)
+    /// The fields of draft-ietf-httpapi-ratelimit-headers: the policy; and tokens left, with the seconds until
+    /// the bucket is full.
+    fn fields(&self, remaining: u64, reset: u64) -> Edits {
+        let mut edits = Edits::new();
+        edits.append("ratelimit-policy", self.policy.as_str());
+        edits.append("ratelimit", self.state(remaining, reset));
+        edits
+    }
+
+    /// The second of them.
+    fn state(&self, remaining: u64, reset: u64) -> String {
+        let (mut r, mut t) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (r, t) = (r.format(remaining), t.format(reset));
+        ["\"", self.config.name.as_str(), "\";r=", r, ";t=", t].concat()
     }
 
     fn count(&self, metric: &str) {
@@ -290,6 +281,10 @@ enum MissingKey {
     LimitTogether,
     Skip,
     Deny,
+}
+
+fn set(attribute: &str, number: u64) -> Result<(), Error> {
+    attributes::set(attribute, i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 /// Whole seconds, rounded up.

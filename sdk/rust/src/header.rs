@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::bindings::host::tidegate::plugin::types::Edit;
-use crate::field_name::check;
 
 /// The value of a header field: bytes, because HTTP does not promise UTF-8 (RFC 9110 §5.5).
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -100,17 +99,6 @@ impl Edits {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// The field of the first edit that no host accepts.
-    pub(crate) fn refused(&self) -> Option<&str> {
-        self.0.iter().find_map(|edit| {
-            let (name, value) = match edit {
-                Edit::Set((name, value)) | Edit::Append((name, value)) => (name, value.as_slice()),
-                Edit::Remove(name) => (name, [].as_slice()),
-            };
-            check(name, value).err().map(|_| name.as_str())
-        })
     }
 
     pub(crate) fn as_slice(&self) -> &[Edit] {

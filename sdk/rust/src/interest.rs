@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::bindings::host::tidegate::plugin::types::Edit;
+use crate::bindings::host::tidegate::plugin::interest::DeclaredEdit;
 use crate::host::interest as host;
 use crate::time::nanoseconds;
-use crate::{BodyMode, ConfigError, Edits, Error};
+use crate::{BodyMode, ConfigError, DeclaredEdits, Error};
 
 /// What the plugin is interested in; [`Plugin::configure`](crate::Plugin::configure) gets it.
 ///
 /// The host checks interests itself and does not call the plugin for other requests, in any phase:
-/// they cost nothing. Each method narrows; what is not called does not narrow. What is the same for every head can be
-/// done without a call as well: [`edit_request`](Self::edit_request), [`edit_response`](Self::edit_response).
+/// they cost nothing. Each method narrows; what is not called does not narrow. What needs nothing but constants and
+/// attributes can be done without a call as well: [`edit_request`](Self::edit_request), [`edit_response`](Self::edit_response).
 #[derive(Debug)]
 pub struct Interest {
     pub(crate) request_body: BodyMode,
@@ -98,8 +98,9 @@ impl Interest {
     }
 
     /// Let the host make these edits of every request's head, in place of calling
-    /// [`Plugin::on_request`](crate::Plugin::on_request): for what is the same for all of them, at a fraction of the
-    /// cost. Without any, the plugin has nothing to do there, and nothing is done. The last call counts.
+    /// [`Plugin::on_request`](crate::Plugin::on_request): for values that are always the same ([`Edits`](crate::Edits)) or
+    /// put together from attributes ([`DeclaredEdits`]), at a fraction of the cost. Without any, the plugin has
+    /// nothing to do there, and nothing is done. The last call counts.
     ///
     /// ```
     /// # use tidegate_sdk::prelude::*;
@@ -113,26 +114,27 @@ impl Interest {
     ///     type Config = Config;
     ///
     ///     fn configure(config: Config, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
-    ///         let mut edits = Edits::new();
-    ///         edits.set("x-stage", config.stage);
-    ///         interest.edit_request(&edits)?;
+    ///         let mut edits = DeclaredEdits::new();
+    ///         edits.set("x-stage", [Part::bytes(config.stage), Part::bytes("-"), Part::attribute("route")]);
+    ///         interest.edit_request(edits)?;
     ///         Ok(Stage)
     ///     }
     /// #   fn on_log(&self, _: &Outcome) {}
     /// }
     ///
     /// let mut stage = Instance::<Stage>::configure(r#"{ "stage": "test" }"#).unwrap();
-    /// let mut exchange = Exchange::get("/");
+    /// let mut exchange = Exchange::get("/").attribute("route", "shop");
     /// stage.on_request(&mut exchange);
-    /// assert_eq!(exchange.request_header("x-stage").unwrap(), "test");
+    /// assert_eq!(exchange.request_header("x-stage").unwrap(), "test-shop");
     /// ```
     ///
     /// # Errors
     ///
-    /// The host refuses one of them, or there are more than 1024. A head that has no room for them later is as if
-    /// the plugin had answered [`Action::Fail`](crate::Action::Fail).
-    pub fn edit_request(&mut self, edits: &Edits) -> Result<(), ConfigError> {
-        fix("requests", edits, host::edit_request)
+    /// The host refuses one of them, there are more than 1024, or attributes were not granted. A head that has no
+    /// room for them later, or an attribute that is not a field's value, is as if the plugin had answered
+    /// [`Action::Fail`](crate::Action::Fail).
+    pub fn edit_request(&mut self, edits: impl Into<DeclaredEdits>) -> Result<(), ConfigError> {
+        declare_edits("requests", &edits.into(), host::edit_request)
     }
 
     /// As [`edit_request`](Self::edit_request), of every response's head and in place of
@@ -141,15 +143,15 @@ impl Interest {
     /// # Errors
     ///
     /// As for [`edit_request`](Self::edit_request).
-    pub fn edit_response(&mut self, edits: &Edits) -> Result<(), ConfigError> {
-        fix("responses", edits, host::edit_response)
+    pub fn edit_response(&mut self, edits: impl Into<DeclaredEdits>) -> Result<(), ConfigError> {
+        declare_edits("responses", &edits.into(), host::edit_response)
     }
 }
 
-fn fix(
+fn declare_edits(
     what: &str,
-    edits: &Edits,
-    function: fn(&[Edit]) -> Result<(), Error>,
+    edits: &DeclaredEdits,
+    function: fn(&[DeclaredEdit]) -> Result<(), Error>,
 ) -> Result<(), ConfigError> {
     function(edits.as_slice()).map_err(|error| {
         // The host says why, and not which.

@@ -305,6 +305,7 @@ mod allocator;
 pub mod attributes;
 pub mod clock;
 pub mod crypto;
+mod declared;
 pub mod http;
 pub mod kv;
 pub mod limiter;
@@ -342,9 +343,10 @@ mod time;
 mod trailers;
 mod upstream;
 
-pub use bindings::host::tidegate::plugin::interest::BodyMode;
+pub use bindings::host::tidegate::plugin::interest::{BodyMode, Part};
 pub use bindings::host::tidegate::plugin::types::{Action, BodyAction, ConfigError, Error};
 pub use body::{RequestBody, ResponseBody};
+pub use declared::DeclaredEdits;
 pub use field_name::FieldName;
 pub use header::{Edits, HeaderValue};
 pub use interest::Interest;
@@ -361,8 +363,9 @@ pub use upstream::Upstream;
 /// What a plugin needs nearly always: `use tidegate_sdk::prelude::*;`.
 pub mod prelude {
     pub use crate::kv::Store;
-    pub use crate::{Action, BodyAction, BodyMode, ConfigError, CutOff, Edits, Error, HeaderValue};
-    pub use crate::{Interest, Outcome, Plugin, Reply, ReplyHead, Request, RequestBody};
+    pub use crate::{Action, BodyAction, BodyMode, ConfigError, CutOff, DeclaredEdits, Edits};
+    pub use crate::{Error, HeaderValue, Interest, Outcome, Part, Plugin, Reply, ReplyHead};
+    pub use crate::{Request, RequestBody};
     pub use crate::{Response, ResponseBody, Secret, Trailers, Upstream, plugin};
     pub use crate::{attributes, clock, crypto, http, kv, limiter, log, metrics, random, secrets};
     pub use serde::Deserialize;

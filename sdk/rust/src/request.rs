@@ -98,6 +98,37 @@ impl Request {
         host::edit_headers(edits.as_slice())
     }
 
+    /// Say now what is to be done to this exchange's response: the host makes these edits at the plugin's turn, in
+    /// place of calling [`Plugin::on_response`], which costs a fraction of a call. The last call counts. An edit
+    /// that is refused then, as when the head has no room left, is left out with those after it.
+    ///
+    /// ```
+    /// # use tidegate_sdk::prelude::*;
+    /// # use tidegate_sdk::testing::{Exchange, Instance};
+    /// # #[derive(Deserialize)]
+    /// # struct Timing {}
+    /// # #[plugin]
+    /// # impl Plugin for Timing {
+    /// fn on_request(&self, request: &mut Request) -> Action {
+    ///     let mut edits = Edits::new();
+    ///     edits.set("x-asked-for", request.path());
+    ///     request.edit_response(&edits).map_or(Action::Fail, |()| Action::Proceed)
+    /// }
+    /// # }
+    /// # let mut timing = Instance::<Timing>::configure("{}").unwrap();
+    /// # let mut exchange = Exchange::get("/a");
+    /// # timing.on_request(&mut exchange);
+    /// # timing.on_response(&mut exchange);
+    /// # assert_eq!(exchange.response_header("x-asked-for").unwrap(), "/a");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`edit`](Self::edit), and then none of them is made; [`Error::WrongPhase`] once there is a response.
+    pub fn edit_response(&mut self, edits: &Edits) -> Result<(), Error> {
+        crate::host::response::prepare_edits(edits.as_slice())
+    }
+
     /// Change the path that is forwarded: it begins with `/`, is percent-encoded, and has no query.
     /// The route stays the one that was found for the client's path.
     ///

@@ -2,6 +2,7 @@
 
 use super::Host;
 use crate::wit::{WitError, WitValue};
+use std::borrow::Cow;
 use wasmtime::component::{LinkerInstance, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
@@ -15,8 +16,8 @@ pub(super) fn link(attributes: &mut LinkerInstance<'_, Host>) -> Result<()> {
     })?;
     attributes.func_wrap("get-text", |host: Caller<'_>, (name,): (WasmStr,)| {
         let name = name.to_str(&host)?;
-        let value = host.data().exchange.attribute(&name);
-        Ok((value.map(|value| value.text().into_owned()),))
+        let text = host.data().exchange.attribute_text(&name);
+        Ok((text.map(Cow::into_owned),))
     })?;
     attributes.func_wrap(
         "set",

@@ -80,6 +80,20 @@ pub(super) fn link_response(response: &mut LinkerInstance<'_, Host>) -> Result<(
             Ok((set.map_err(WitError::from),))
         },
     )?;
+    response.func_wrap(
+        "prepare-edits",
+        |mut host: Caller<'_>, (edits,): (Vec<WitEdit>,)| {
+            if edits.len() > EDITS_MAX {
+                return Ok((Err(WitError::LimitReached),));
+            }
+            let mut names = std::mem::take(&mut host.data_mut().names);
+            let all = edits.iter().map(|edit| checked(&host, edit, &mut names));
+            let all = all.collect::<Result<std::result::Result<_, Refusal>>>();
+            host.data_mut().names = names;
+            let prepared = all?.and_then(|all| host.data_mut().exchange.prepare_edits(all));
+            Ok((prepared.map_err(WitError::from),))
+        },
+    )?;
     link_reads(response, Target::Response)?;
     link_edits(response, Target::Response)
 }
@@ -160,7 +174,7 @@ fn edit(host: &mut Caller<'_>, target: Target, edit: &WitEdit) -> Answer<()> {
 }
 
 /// The edit, out of the guest's memory.
-pub(super) fn checked(
+fn checked(
     host: &Caller<'_>,
     edit: &WitEdit,
     names: &mut EditNames,

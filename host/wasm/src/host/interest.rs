@@ -1,11 +1,11 @@
 //! `interest`: what a plugin wants to see, said while it is being configured.
 
 use super::Host;
-use super::heads::{EDITS_MAX, checked};
-use crate::wit::{WitBodyMode, WitEdit, WitError};
+use super::heads::EDITS_MAX;
+use crate::wit::{WitBodyMode, WitDeclaredEdit, WitError, WitPart};
 use http::{HeaderName, Method};
 use std::time::Duration;
-use tidegate_chain::{BodyMode, CheckedEdit, EditNames, Interest, PathInterest, Refusal};
+use tidegate_chain::{BodyMode, DeclaredEdit, Edit, Interest, Part, PathInterest};
 use wasmtime::component::LinkerInstance;
 use wasmtime::{Result, StoreContextMut};
 
@@ -94,19 +94,12 @@ pub(super) fn link(interest: &mut LinkerInstance<'_, Host>) -> Result<()> {
 fn link_edits(
     interest: &mut LinkerInstance<'_, Host>,
     name: &str,
-    slot: fn(&mut Interest) -> &mut Option<Box<[CheckedEdit]>>,
+    slot: fn(&mut Interest) -> &mut Option<Box<[DeclaredEdit]>>,
 ) -> Result<()> {
     interest.func_wrap(
         name,
-        move |mut host: Caller<'_>, (edits,): (Vec<WitEdit>,)| {
-            if edits.len() > EDITS_MAX {
-                return Ok((Err(WitError::LimitReached),));
-            }
-            let edits = edits
-                .iter()
-                .map(|edit| checked(&host, edit, &mut EditNames::default()));
-            let edits: std::result::Result<_, _> = edits.collect::<Result<_>>()?;
-            Ok((host.data_mut().fix_edits(edits, slot),))
+        move |mut host: Caller<'_>, (edits,): (Vec<WitDeclaredEdit>,)| {
+            Ok((host.data_mut().declare_edits(edits, slot),))
         },
     )
 }
@@ -141,14 +134,71 @@ impl Host {
         Ok(())
     }
 
-    fn fix_edits(
+    fn declare_edits(
         &mut self,
-        edits: std::result::Result<Box<[CheckedEdit]>, Refusal>,
-        slot: fn(&mut Interest) -> &mut Option<Box<[CheckedEdit]>>,
+        edits: Vec<WitDeclaredEdit>,
+        slot: fn(&mut Interest) -> &mut Option<Box<[DeclaredEdit]>>,
     ) -> std::result::Result<(), WitError> {
+        if edits.len() > EDITS_MAX {
+            return Err(WitError::LimitReached);
+        }
+        let edits = edits.into_iter().map(|edit| match edit {
+            WitDeclaredEdit::Set((name, parts)) => self.declared(
+                &name,
+                parts,
+                |name, value| Edit::Set(name, value),
+                DeclaredEdit::Set,
+            ),
+            WitDeclaredEdit::Append((name, parts)) => self.declared(
+                &name,
+                parts,
+                |name, value| Edit::Append(name, value),
+                DeclaredEdit::Append,
+            ),
+            WitDeclaredEdit::Remove(name) => Ok(DeclaredEdit::Fixed(Edit::Remove(&name).check()?)),
+        });
+        let edits = edits.collect::<std::result::Result<_, WitError>>()?;
         let interest = self.interest.as_mut().ok_or(WitError::WrongPhase)?;
-        *slot(interest) = Some(edits?);
+        *slot(interest) = Some(edits);
         Ok(())
+    }
+
+    /// An edit with a value: put together now, if that is possible.
+    fn declared(
+        &self,
+        name: &str,
+        parts: Vec<WitPart>,
+        fixed: for<'a> fn(&'a str, &'a [u8]) -> Edit<'a>,
+        put_together: fn(HeaderName, Box<[Part]>) -> DeclaredEdit,
+    ) -> std::result::Result<DeclaredEdit, WitError> {
+        if parts.len() > EDITS_MAX {
+            return Err(WitError::LimitReached);
+        }
+        let mut bytes = Vec::new();
+        let mut kept = Vec::with_capacity(parts.len());
+        let mut varies = false;
+        for part in parts {
+            kept.push(match part {
+                WitPart::Bytes(part) => {
+                    bytes.extend_from_slice(&part);
+                    Part::Bytes(part.into())
+                }
+                WitPart::Attribute(_) if !self.capabilities.allows("attributes") => {
+                    return Err(WitError::Forbidden);
+                }
+                WitPart::Attribute(name) => {
+                    varies = true;
+                    Part::Attribute(name.into())
+                }
+            });
+        }
+        // Checks the name, and the bytes that are known.
+        let edit = fixed(name, &bytes).check()?;
+        Ok(if varies {
+            put_together(edit.name().clone(), kept.into())
+        } else {
+            DeclaredEdit::Fixed(edit)
+        })
     }
 
     fn narrow(

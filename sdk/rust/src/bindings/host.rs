@@ -1697,6 +1697,127 @@ pub mod tidegate {
                     result13
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Say in an earlier phase what is to be done to this exchange's response: at the plugin's turn in
+            /// `on-response-head` the host makes these edits itself, in this order, and does not call the plugin, which
+            /// costs a fraction of a call. It goes before `interest.edit-response`; the plugin need not export the phase.
+            /// An edit that is refused then, as when the head has no room left, is left out with those after it, and the
+            /// proxy's log says so.
+            ///
+            /// Works in `on-request-head`, `on-request-body`, `on-upstream-choice` and `on-upstream-request`, while there
+            /// is no response. The last call that is not refused counts; with an empty list, nothing happens in the
+            /// plugin's turn. At most 1024 edits.
+            #[allow(async_fn_in_trait)]
+            pub fn prepare_edits(edits: &[Edit]) -> ::core::result::Result<(), Error> {
+                unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec8 = edits;
+                    let len8 = vec8.len();
+                    let layout8 = _rt::alloc::Layout::from_size_align(
+                            vec8.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result8, _cleanup8) = ::wit_bindgen::rt::Cleanup::new(layout8);
+                    for (i, e) in vec8.into_iter().enumerate() {
+                        let base = result8
+                            .add(i * (5 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            use super::super::super::tidegate::plugin::types::Edit as V7;
+                            match e {
+                                V7::Set(e) => {
+                                    *base.add(0).cast::<u8>() = (0i32) as u8;
+                                    let (t0_0, t0_1) = e;
+                                    let vec1 = t0_0;
+                                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                                    let len1 = vec1.len();
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len1;
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr1.cast_mut();
+                                    let vec2 = t0_1;
+                                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                                    let len2 = vec2.len();
+                                    *base
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len2;
+                                    *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr2.cast_mut();
+                                }
+                                V7::Append(e) => {
+                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                    let (t3_0, t3_1) = e;
+                                    let vec4 = t3_0;
+                                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                                    let len4 = vec4.len();
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len4;
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr4.cast_mut();
+                                    let vec5 = t3_1;
+                                    let ptr5 = vec5.as_ptr().cast::<u8>();
+                                    let len5 = vec5.len();
+                                    *base
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len5;
+                                    *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr5.cast_mut();
+                                }
+                                V7::Remove(e) => {
+                                    *base.add(0).cast::<u8>() = (2i32) as u8;
+                                    let vec6 = e;
+                                    let ptr6 = vec6.as_ptr().cast::<u8>();
+                                    let len6 = vec6.len();
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len6;
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr6.cast_mut();
+                                }
+                            }
+                        }
+                    }
+                    let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "tidegate:plugin/response@0.1.2")]
+                    unsafe extern "C" {
+                        #[link_name = "prepare-edits"]
+                        fn wit_import10(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import10(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import10(result8, len8, ptr9);
+                    let l11 = i32::from(*ptr9.add(0).cast::<u8>());
+                    let result13 = match l11 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l12 = i32::from(*ptr9.add(1).cast::<u8>());
+                                super::super::super::tidegate::plugin::types::Error::_lift(
+                                    l12 as u8,
+                                )
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result13
+                }
+            }
         }
         /// A reply that the plugin gives instead of the upstream.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -3077,7 +3198,6 @@ pub mod tidegate {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             pub type Error = super::super::super::tidegate::plugin::types::Error;
-            pub type Edit = super::super::super::tidegate::plugin::types::Edit;
             /// How a plugin wants to see a body.
             #[derive(Clone, Copy, PartialEq)]
             pub enum BodyMode {
@@ -3105,6 +3225,56 @@ pub mod tidegate {
                         }
                         BodyMode::Peek(e) => {
                             f.debug_tuple("BodyMode::Peek").field(e).finish()
+                        }
+                    }
+                }
+            }
+            /// A part of the value of a field.
+            #[derive(Clone, PartialEq)]
+            pub enum Part {
+                /// These bytes.
+                Bytes(_rt::Vec<u8>),
+                /// The text of this attribute, as `attributes.get-text` gives it at the plugin's turn; nothing where it
+                /// is absent. The operator must have granted `attributes`; otherwise `forbidden`.
+                Attribute(_rt::String),
+            }
+            impl ::core::fmt::Debug for Part {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Part::Bytes(e) => f.debug_tuple("Part::Bytes").field(e).finish(),
+                        Part::Attribute(e) => {
+                            f.debug_tuple("Part::Attribute").field(e).finish()
+                        }
+                    }
+                }
+            }
+            /// An edit that the host makes of every head. The parts of a value follow one another.
+            #[derive(Clone, PartialEq)]
+            pub enum DeclaredEdit {
+                /// As `edit.set`.
+                Set((_rt::String, _rt::Vec<Part>)),
+                /// As `edit.append`.
+                Append((_rt::String, _rt::Vec<Part>)),
+                /// As `edit.remove`.
+                Remove(_rt::String),
+            }
+            impl ::core::fmt::Debug for DeclaredEdit {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        DeclaredEdit::Set(e) => {
+                            f.debug_tuple("DeclaredEdit::Set").field(e).finish()
+                        }
+                        DeclaredEdit::Append(e) => {
+                            f.debug_tuple("DeclaredEdit::Append").field(e).finish()
+                        }
+                        DeclaredEdit::Remove(e) => {
+                            f.debug_tuple("DeclaredEdit::Remove").field(e).finish()
                         }
                     }
                 }
@@ -3428,34 +3598,37 @@ pub mod tidegate {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Edits that are the same for every request: at the plugin's turn in `on-request-head` the host makes
-            /// them itself, in this order, and does not call the plugin, which costs a fraction of a call. It is as
-            /// if the plugin had given them to `request.edit-headers` and answered `proceed`, or `fail` where that
-            /// is refused, as it is when the head has no room left. With an empty list, nothing happens in this phase.
-            /// The plugin need not export it.
+            /// Edits that every request gets: at the plugin's turn in `on-request-head` the host makes them itself, in
+            /// this order, and does not call the plugin, which costs a fraction of a call. It is as if the plugin had given
+            /// them to `request.edit-headers` and answered `proceed`, or `fail` where that is refused, as it is when the
+            /// head has no room left. With an empty list, nothing happens in this phase. The plugin need not export it.
             ///
-            /// The last call counts; one that is refused changes nothing. At most 1024 edits.
+            /// The last call counts; one that is refused changes nothing. At most 1024 edits, and 1024 parts of a value.
             #[allow(async_fn_in_trait)]
-            pub fn edit_request(edits: &[Edit]) -> ::core::result::Result<(), Error> {
+            pub fn edit_request(
+                edits: &[DeclaredEdit],
+            ) -> ::core::result::Result<(), Error> {
                 unsafe {
+                    let mut cleanup_list = _rt::Vec::new();
                     #[repr(align(1))]
                     struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
-                    let vec8 = edits;
-                    let len8 = vec8.len();
-                    let layout8 = _rt::alloc::Layout::from_size_align(
-                            vec8.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                    let vec11 = edits;
+                    let len11 = vec11.len();
+                    let layout11 = _rt::alloc::Layout::from_size_align(
+                            vec11.len() * (5 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         )
                         .unwrap();
-                    let (result8, _cleanup8) = ::wit_bindgen::rt::Cleanup::new(layout8);
-                    for (i, e) in vec8.into_iter().enumerate() {
-                        let base = result8
+                    let (result11, _cleanup11) = ::wit_bindgen::rt::Cleanup::new(
+                        layout11,
+                    );
+                    for (i, e) in vec11.into_iter().enumerate() {
+                        let base = result11
                             .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                         {
-                            use super::super::super::tidegate::plugin::types::Edit as V7;
                             match e {
-                                V7::Set(e) => {
+                                DeclaredEdit::Set(e) => {
                                     *base.add(0).cast::<u8>() = (0i32) as u8;
                                     let (t0_0, t0_1) = e;
                                     let vec1 = t0_0;
@@ -3467,41 +3640,60 @@ pub mod tidegate {
                                     *base
                                         .add(::core::mem::size_of::<*const u8>())
                                         .cast::<*mut u8>() = ptr1.cast_mut();
-                                    let vec2 = t0_1;
-                                    let ptr2 = vec2.as_ptr().cast::<u8>();
-                                    let len2 = vec2.len();
+                                    let vec4 = t0_1;
+                                    let len4 = vec4.len();
+                                    let layout4 = _rt::alloc::Layout::from_size_align(
+                                            vec4.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        )
+                                        .unwrap();
+                                    let (result4, _cleanup4) = ::wit_bindgen::rt::Cleanup::new(
+                                        layout4,
+                                    );
+                                    cleanup_list.extend(_cleanup4);
+                                    for (i, e) in vec4.into_iter().enumerate() {
+                                        let base = result4
+                                            .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                        {
+                                            match e {
+                                                Part::Bytes(e) => {
+                                                    *base.add(0).cast::<u8>() = (0i32) as u8;
+                                                    let vec2 = e;
+                                                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                                                    let len2 = vec2.len();
+                                                    *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>() = len2;
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>() = ptr2.cast_mut();
+                                                }
+                                                Part::Attribute(e) => {
+                                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                    let vec3 = e;
+                                                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                                                    let len3 = vec3.len();
+                                                    *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>() = len3;
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>() = ptr3.cast_mut();
+                                                }
+                                            }
+                                        }
+                                    }
                                     *base
                                         .add(4 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<usize>() = len2;
-                                    *base
-                                        .add(3 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>() = ptr2.cast_mut();
-                                }
-                                V7::Append(e) => {
-                                    *base.add(0).cast::<u8>() = (1i32) as u8;
-                                    let (t3_0, t3_1) = e;
-                                    let vec4 = t3_0;
-                                    let ptr4 = vec4.as_ptr().cast::<u8>();
-                                    let len4 = vec4.len();
-                                    *base
-                                        .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<usize>() = len4;
                                     *base
-                                        .add(::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>() = ptr4.cast_mut();
-                                    let vec5 = t3_1;
-                                    let ptr5 = vec5.as_ptr().cast::<u8>();
-                                    let len5 = vec5.len();
-                                    *base
-                                        .add(4 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<usize>() = len5;
-                                    *base
                                         .add(3 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>() = ptr5.cast_mut();
+                                        .cast::<*mut u8>() = result4;
                                 }
-                                V7::Remove(e) => {
-                                    *base.add(0).cast::<u8>() = (2i32) as u8;
-                                    let vec6 = e;
+                                DeclaredEdit::Append(e) => {
+                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                    let (t5_0, t5_1) = e;
+                                    let vec6 = t5_0;
                                     let ptr6 = vec6.as_ptr().cast::<u8>();
                                     let len6 = vec6.len();
                                     *base
@@ -3510,65 +3702,130 @@ pub mod tidegate {
                                     *base
                                         .add(::core::mem::size_of::<*const u8>())
                                         .cast::<*mut u8>() = ptr6.cast_mut();
+                                    let vec9 = t5_1;
+                                    let len9 = vec9.len();
+                                    let layout9 = _rt::alloc::Layout::from_size_align(
+                                            vec9.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        )
+                                        .unwrap();
+                                    let (result9, _cleanup9) = ::wit_bindgen::rt::Cleanup::new(
+                                        layout9,
+                                    );
+                                    cleanup_list.extend(_cleanup9);
+                                    for (i, e) in vec9.into_iter().enumerate() {
+                                        let base = result9
+                                            .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                        {
+                                            match e {
+                                                Part::Bytes(e) => {
+                                                    *base.add(0).cast::<u8>() = (0i32) as u8;
+                                                    let vec7 = e;
+                                                    let ptr7 = vec7.as_ptr().cast::<u8>();
+                                                    let len7 = vec7.len();
+                                                    *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>() = len7;
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>() = ptr7.cast_mut();
+                                                }
+                                                Part::Attribute(e) => {
+                                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                    let vec8 = e;
+                                                    let ptr8 = vec8.as_ptr().cast::<u8>();
+                                                    let len8 = vec8.len();
+                                                    *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>() = len8;
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>() = ptr8.cast_mut();
+                                                }
+                                            }
+                                        }
+                                    }
+                                    *base
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len9;
+                                    *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = result9;
+                                }
+                                DeclaredEdit::Remove(e) => {
+                                    *base.add(0).cast::<u8>() = (2i32) as u8;
+                                    let vec10 = e;
+                                    let ptr10 = vec10.as_ptr().cast::<u8>();
+                                    let len10 = vec10.len();
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len10;
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr10.cast_mut();
                                 }
                             }
                         }
                     }
-                    let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    let ptr12 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
                     #[link(wasm_import_module = "tidegate:plugin/interest@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "edit-request"]
-                        fn wit_import10(_: *mut u8, _: usize, _: *mut u8);
+                        fn wit_import13(_: *mut u8, _: usize, _: *mut u8);
                     }
                     #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import10(_: *mut u8, _: usize, _: *mut u8) {
+                    unsafe extern "C" fn wit_import13(_: *mut u8, _: usize, _: *mut u8) {
                         unreachable!()
                     }
-                    wit_import10(result8, len8, ptr9);
-                    let l11 = i32::from(*ptr9.add(0).cast::<u8>());
-                    let result13 = match l11 {
+                    wit_import13(result11, len11, ptr12);
+                    let l14 = i32::from(*ptr12.add(0).cast::<u8>());
+                    let result16 = match l14 {
                         0 => {
                             let e = ();
                             Ok(e)
                         }
                         1 => {
                             let e = {
-                                let l12 = i32::from(*ptr9.add(1).cast::<u8>());
+                                let l15 = i32::from(*ptr12.add(1).cast::<u8>());
                                 super::super::super::tidegate::plugin::types::Error::_lift(
-                                    l12 as u8,
+                                    l15 as u8,
                                 )
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result13
+                    result16
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Edits that are the same for every response, likewise instead of `on-response-head`.
+            /// Edits that every response gets, likewise instead of `on-response-head`.
             #[allow(async_fn_in_trait)]
-            pub fn edit_response(edits: &[Edit]) -> ::core::result::Result<(), Error> {
+            pub fn edit_response(
+                edits: &[DeclaredEdit],
+            ) -> ::core::result::Result<(), Error> {
                 unsafe {
+                    let mut cleanup_list = _rt::Vec::new();
                     #[repr(align(1))]
                     struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
-                    let vec8 = edits;
-                    let len8 = vec8.len();
-                    let layout8 = _rt::alloc::Layout::from_size_align(
-                            vec8.len() * (5 * ::core::mem::size_of::<*const u8>()),
+                    let vec11 = edits;
+                    let len11 = vec11.len();
+                    let layout11 = _rt::alloc::Layout::from_size_align(
+                            vec11.len() * (5 * ::core::mem::size_of::<*const u8>()),
                             ::core::mem::size_of::<*const u8>(),
                         )
                         .unwrap();
-                    let (result8, _cleanup8) = ::wit_bindgen::rt::Cleanup::new(layout8);
-                    for (i, e) in vec8.into_iter().enumerate() {
-                        let base = result8
+                    let (result11, _cleanup11) = ::wit_bindgen::rt::Cleanup::new(
+                        layout11,
+                    );
+                    for (i, e) in vec11.into_iter().enumerate() {
+                        let base = result11
                             .add(i * (5 * ::core::mem::size_of::<*const u8>()));
                         {
-                            use super::super::super::tidegate::plugin::types::Edit as V7;
                             match e {
-                                V7::Set(e) => {
+                                DeclaredEdit::Set(e) => {
                                     *base.add(0).cast::<u8>() = (0i32) as u8;
                                     let (t0_0, t0_1) = e;
                                     let vec1 = t0_0;
@@ -3580,41 +3837,60 @@ pub mod tidegate {
                                     *base
                                         .add(::core::mem::size_of::<*const u8>())
                                         .cast::<*mut u8>() = ptr1.cast_mut();
-                                    let vec2 = t0_1;
-                                    let ptr2 = vec2.as_ptr().cast::<u8>();
-                                    let len2 = vec2.len();
+                                    let vec4 = t0_1;
+                                    let len4 = vec4.len();
+                                    let layout4 = _rt::alloc::Layout::from_size_align(
+                                            vec4.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        )
+                                        .unwrap();
+                                    let (result4, _cleanup4) = ::wit_bindgen::rt::Cleanup::new(
+                                        layout4,
+                                    );
+                                    cleanup_list.extend(_cleanup4);
+                                    for (i, e) in vec4.into_iter().enumerate() {
+                                        let base = result4
+                                            .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                        {
+                                            match e {
+                                                Part::Bytes(e) => {
+                                                    *base.add(0).cast::<u8>() = (0i32) as u8;
+                                                    let vec2 = e;
+                                                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                                                    let len2 = vec2.len();
+                                                    *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>() = len2;
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>() = ptr2.cast_mut();
+                                                }
+                                                Part::Attribute(e) => {
+                                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                    let vec3 = e;
+                                                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                                                    let len3 = vec3.len();
+                                                    *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>() = len3;
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>() = ptr3.cast_mut();
+                                                }
+                                            }
+                                        }
+                                    }
                                     *base
                                         .add(4 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<usize>() = len2;
-                                    *base
-                                        .add(3 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>() = ptr2.cast_mut();
-                                }
-                                V7::Append(e) => {
-                                    *base.add(0).cast::<u8>() = (1i32) as u8;
-                                    let (t3_0, t3_1) = e;
-                                    let vec4 = t3_0;
-                                    let ptr4 = vec4.as_ptr().cast::<u8>();
-                                    let len4 = vec4.len();
-                                    *base
-                                        .add(2 * ::core::mem::size_of::<*const u8>())
                                         .cast::<usize>() = len4;
                                     *base
-                                        .add(::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>() = ptr4.cast_mut();
-                                    let vec5 = t3_1;
-                                    let ptr5 = vec5.as_ptr().cast::<u8>();
-                                    let len5 = vec5.len();
-                                    *base
-                                        .add(4 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<usize>() = len5;
-                                    *base
                                         .add(3 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>() = ptr5.cast_mut();
+                                        .cast::<*mut u8>() = result4;
                                 }
-                                V7::Remove(e) => {
-                                    *base.add(0).cast::<u8>() = (2i32) as u8;
-                                    let vec6 = e;
+                                DeclaredEdit::Append(e) => {
+                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                    let (t5_0, t5_1) = e;
+                                    let vec6 = t5_0;
                                     let ptr6 = vec6.as_ptr().cast::<u8>();
                                     let len6 = vec6.len();
                                     *base
@@ -3623,40 +3899,101 @@ pub mod tidegate {
                                     *base
                                         .add(::core::mem::size_of::<*const u8>())
                                         .cast::<*mut u8>() = ptr6.cast_mut();
+                                    let vec9 = t5_1;
+                                    let len9 = vec9.len();
+                                    let layout9 = _rt::alloc::Layout::from_size_align(
+                                            vec9.len() * (3 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        )
+                                        .unwrap();
+                                    let (result9, _cleanup9) = ::wit_bindgen::rt::Cleanup::new(
+                                        layout9,
+                                    );
+                                    cleanup_list.extend(_cleanup9);
+                                    for (i, e) in vec9.into_iter().enumerate() {
+                                        let base = result9
+                                            .add(i * (3 * ::core::mem::size_of::<*const u8>()));
+                                        {
+                                            match e {
+                                                Part::Bytes(e) => {
+                                                    *base.add(0).cast::<u8>() = (0i32) as u8;
+                                                    let vec7 = e;
+                                                    let ptr7 = vec7.as_ptr().cast::<u8>();
+                                                    let len7 = vec7.len();
+                                                    *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>() = len7;
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>() = ptr7.cast_mut();
+                                                }
+                                                Part::Attribute(e) => {
+                                                    *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                    let vec8 = e;
+                                                    let ptr8 = vec8.as_ptr().cast::<u8>();
+                                                    let len8 = vec8.len();
+                                                    *base
+                                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<usize>() = len8;
+                                                    *base
+                                                        .add(::core::mem::size_of::<*const u8>())
+                                                        .cast::<*mut u8>() = ptr8.cast_mut();
+                                                }
+                                            }
+                                        }
+                                    }
+                                    *base
+                                        .add(4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len9;
+                                    *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = result9;
+                                }
+                                DeclaredEdit::Remove(e) => {
+                                    *base.add(0).cast::<u8>() = (2i32) as u8;
+                                    let vec10 = e;
+                                    let ptr10 = vec10.as_ptr().cast::<u8>();
+                                    let len10 = vec10.len();
+                                    *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>() = len10;
+                                    *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>() = ptr10.cast_mut();
                                 }
                             }
                         }
                     }
-                    let ptr9 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    let ptr12 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
                     #[link(wasm_import_module = "tidegate:plugin/interest@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "edit-response"]
-                        fn wit_import10(_: *mut u8, _: usize, _: *mut u8);
+                        fn wit_import13(_: *mut u8, _: usize, _: *mut u8);
                     }
                     #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import10(_: *mut u8, _: usize, _: *mut u8) {
+                    unsafe extern "C" fn wit_import13(_: *mut u8, _: usize, _: *mut u8) {
                         unreachable!()
                     }
-                    wit_import10(result8, len8, ptr9);
-                    let l11 = i32::from(*ptr9.add(0).cast::<u8>());
-                    let result13 = match l11 {
+                    wit_import13(result11, len11, ptr12);
+                    let l14 = i32::from(*ptr12.add(0).cast::<u8>());
+                    let result16 = match l14 {
                         0 => {
                             let e = ();
                             Ok(e)
                         }
                         1 => {
                             let e = {
-                                let l12 = i32::from(*ptr9.add(1).cast::<u8>());
+                                let l15 = i32::from(*ptr12.add(1).cast::<u8>());
                                 super::super::super::tidegate::plugin::types::Error::_lift(
-                                    l12 as u8,
+                                    l15 as u8,
                                 )
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result13
+                    result16
                 }
             }
         }
@@ -7499,8 +7836,8 @@ mod _rt {
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 5069] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd2&\x01A\x02\x01A*\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 5167] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb4'\x01A\x02\x01A*\x01\
 B\x0d\x01m\x09\x0bwrong-phase\x0cinvalid-name\x0dinvalid-value\x10invalid-argume\
 nt\x09forbidden\x0dlimit-reached\x0bunavailable\x07timeout\x08internal\x04\0\x05\
 error\x03\0\0\x01p}\x01o\x02s\x02\x04\0\x05field\x03\0\x03\x01q\x03\x03set\x01\x04\
@@ -7519,7 +7856,7 @@ der\x01\x0f\x04\0\x0dappend-header\x01\x0f\x01@\x01\x04names\0\x0e\x04\0\x0dremo
 ve-header\x01\x10\x01p\x03\x01@\x01\x05edits\x11\0\x0e\x04\0\x0cedit-headers\x01\
 \x12\x01@\x01\x04paths\0\x0e\x04\0\x08set-path\x01\x13\x01@\x01\x05query\x05\0\x0e\
 \x04\0\x09set-query\x01\x14\x01@\x01\x04hosts\0\x0e\x04\0\x08set-host\x01\x15\x03\
-\0\x1dtidegate:plugin/request@0.1.2\x05\x03\x01B\x1f\x02\x03\x02\x01\x01\x04\0\x05\
+\0\x1dtidegate:plugin/request@0.1.2\x05\x03\x01B\x20\x02\x03\x02\x01\x01\x04\0\x05\
 error\x03\0\0\x02\x03\x02\x01\x02\x04\0\x04edit\x03\0\x02\x01j\x01{\x01\x01\x01@\
 \0\0\x04\x04\0\x06status\x01\x05\x01j\0\x01\x01\x01@\x01\x06status{\0\x06\x04\0\x0a\
 set-status\x01\x07\x01p}\x01k\x08\x01j\x01\x09\x01\x01\x01@\x01\x04names\0\x0a\x04\
@@ -7527,105 +7864,107 @@ set-status\x01\x07\x01p}\x01k\x08\x01j\x01\x09\x01\x01\x01@\x01\x04names\0\x0a\x
 \x0dheader-values\x01\x0e\x01ps\x01j\x01\x0f\x01\x01\x01@\0\0\x10\x04\0\x0cheade\
 r-names\x01\x11\x01@\x02\x04names\x05value\x08\0\x06\x04\0\x0aset-header\x01\x12\
 \x04\0\x0dappend-header\x01\x12\x01@\x01\x04names\0\x06\x04\0\x0dremove-header\x01\
-\x13\x01p\x03\x01@\x01\x05edits\x14\0\x06\x04\0\x0cedit-headers\x01\x15\x03\0\x1e\
-tidegate:plugin/response@0.1.2\x05\x04\x02\x03\0\0\x05field\x01B\x0b\x02\x03\x02\
-\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x05\x04\0\x05field\x03\0\x02\x01\
-p\x03\x01p}\x01j\0\x01\x01\x01@\x03\x06status{\x07headers\x04\x04body\x05\0\x06\x04\
-\0\x03set\x01\x07\x01@\x02\x06status{\x07headers\x04\0\x06\x04\0\x05begin\x01\x08\
-\x03\0\x1btidegate:plugin/reply@0.1.2\x05\x06\x01B\x0e\x02\x03\x02\x01\x01\x04\0\
-\x05error\x03\0\0\x01p}\x01q\x04\x04text\x01s\0\x07integer\x01x\0\x07boolean\x01\
-\x7f\0\x05bytes\x01\x02\0\x04\0\x05value\x03\0\x03\x01k\x04\x01@\x01\x04names\0\x05\
-\x04\0\x03get\x01\x06\x01ks\x01@\x01\x04names\0\x07\x04\0\x08get-text\x01\x08\x01\
-j\0\x01\x01\x01@\x02\x04names\x05value\x04\0\x09\x04\0\x03set\x01\x0a\x03\0\x20t\
-idegate:plugin/attributes@0.1.2\x05\x07\x01B\x06\x01m\x05\x05trace\x05debug\x04i\
-nfo\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\
-\0\x04\0\x05write\x01\x02\x01@\x01\x05level\x01\0\x7f\x04\0\x07enabled\x01\x03\x03\
-\0\x19tidegate:plugin/log@0.1.2\x05\x08\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x05er\
-ror\x03\0\0\x01o\x02ss\x04\0\x05label\x03\0\x02\x01p\x03\x01j\0\x01\x01\x01@\x03\
-\x04names\x06labels\x04\x06amountw\0\x05\x04\0\x05count\x01\x06\x01@\x03\x04name\
-s\x06labels\x04\x05valueu\0\x05\x04\0\x05gauge\x01\x07\x04\0\x07observe\x01\x07\x03\
-\0\x1dtidegate:plugin/metrics@0.1.2\x05\x09\x01B\x03\x01@\0\0w\x04\0\x03now\x01\0\
-\x04\0\x09monotonic\x01\0\x03\0\x1btidegate:plugin/clock@0.1.2\x05\x0a\x01B\x16\x02\
-\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01r\x03\x06tokensw\x06periodw\x05burstw\
-\x04\0\x06bucket\x03\0\x02\x01m\x02\x05route\x06plugin\x04\0\x05scope\x03\0\x04\x01\
-r\x04\x07allowed\x7f\x09remainingw\x0afull-afterw\x0bretry-afterw\x04\0\x07outco\
-me\x03\0\x06\x01r\x02\x05limitw\x06periodw\x04\0\x06window\x03\0\x08\x01p}\x01j\x01\
-\x07\x01\x01\x01@\x04\x05scope\x05\x03key\x0a\x06bucket\x03\x04costw\0\x0b\x04\0\
-\x04take\x01\x0c\x01@\x04\x05scope\x05\x03key\x0a\x06window\x09\x04costw\0\x0b\x04\
-\0\x0btake-window\x01\x0d\x01j\x01\x7f\x01\x01\x01@\x04\x05scope\x05\x03key\x0a\x05\
-limitw\x03ttlw\0\x0e\x04\0\x07acquire\x01\x0f\x01j\0\x01\x01\x01@\x02\x05scope\x05\
-\x03key\x0a\0\x10\x04\0\x07release\x01\x11\x03\0\x1dtidegate:plugin/limiter@0.1.\
-2\x05\x0b\x01B\x17\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x02\
-\x04\0\x04edit\x03\0\x02\x01q\x04\x04none\0\0\x09streaming\0\0\x06buffer\x01w\0\x04\
-peek\x01w\0\x04\0\x09body-mode\x03\0\x04\x01ps\x01j\0\x01\x01\x01@\x01\x07method\
-s\x06\0\x07\x04\0\x07methods\x01\x08\x01@\x01\x05paths\x06\0\x07\x04\0\x05paths\x01\
-\x09\x01@\x01\x05names\x06\0\x07\x04\0\x07headers\x01\x0a\x01@\x01\x04mode\x05\0\
-\x07\x04\0\x0crequest-body\x01\x0b\x04\0\x0dresponse-body\x01\x0b\x01@\x01\x06pe\
-riodw\0\x07\x04\0\x04tick\x01\x0c\x01p\x03\x01@\x01\x05edits\x0d\0\x07\x04\0\x0c\
-edit-request\x01\x0e\x04\0\x0dedit-response\x01\x0e\x03\0\x1etidegate:plugin/int\
-erest@0.1.2\x05\x0c\x01B\x06\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01j\0\x01\
-\x01\x01@\0\0\x02\x04\0\x0cskip-request\x01\x03\x04\0\x0dskip-response\x01\x03\x03\
-\0\x1atidegate:plugin/body@0.1.2\x05\x0d\x01B\x1a\x02\x03\x02\x01\x01\x04\0\x05e\
-rror\x03\0\0\x02\x03\x02\x01\x02\x04\0\x04edit\x03\0\x02\x01p}\x01k\x04\x01j\x01\
-\x05\x01\x01\x01@\x01\x04names\0\x06\x04\0\x06header\x01\x07\x01p\x04\x01j\x01\x08\
-\x01\x01\x01@\x01\x04names\0\x09\x04\0\x0dheader-values\x01\x0a\x01ps\x01j\x01\x0b\
-\x01\x01\x01@\0\0\x0c\x04\0\x0cheader-names\x01\x0d\x01j\0\x01\x01\x01@\x02\x04n\
-ames\x05value\x04\0\x0e\x04\0\x0aset-header\x01\x0f\x04\0\x0dappend-header\x01\x0f\
-\x01@\x01\x04names\0\x0e\x04\0\x0dremove-header\x01\x10\x01p\x03\x01@\x01\x05edi\
-ts\x11\0\x0e\x04\0\x0cedit-headers\x01\x12\x03\0\x1etidegate:plugin/trailers@0.1\
-.2\x05\x0e\x01B\x12\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01j\x01s\x01\x01\
-\x01@\0\0\x02\x04\0\x05group\x01\x03\x01ps\x01j\x01\x04\x01\x01\x01@\x01\x05grou\
-ps\0\x05\x04\0\x05peers\x01\x06\x01j\0\x01\x01\x01@\x01\x05groups\0\x07\x04\0\x0c\
-choose-group\x01\x08\x01@\x01\x04peers\0\x07\x04\0\x0bchoose-peer\x01\x09\x04\0\x04\
-peer\x01\x03\x01j\x01y\x01\x01\x01@\0\0\x0a\x04\0\x07attempt\x01\x0b\x03\0\x1eti\
-degate:plugin/upstream@0.1.2\x05\x0f\x01B\x17\x02\x03\x02\x01\x01\x04\0\x05error\
-\x03\0\0\x01j\x01{\x01\x01\x01@\0\0\x02\x04\0\x06status\x01\x03\x01j\x01w\x01\x01\
-\x01@\0\0\x04\x04\0\x0drequest-bytes\x01\x05\x04\0\x0eresponse-bytes\x01\x05\x04\
-\0\x08duration\x01\x05\x01kw\x01j\x01\x06\x01\x01\x01@\0\0\x07\x04\0\x0dupstream\
--wait\x01\x08\x01ks\x01j\x01\x09\x01\x01\x01@\0\0\x0a\x04\0\x08upstream\x01\x0b\x04\
-\0\x04peer\x01\x0b\x01j\x01y\x01\x01\x01@\0\0\x0c\x04\0\x08attempts\x01\x0d\x04\0\
-\x07problem\x01\x0b\x03\0\x1dtidegate:plugin/outcome@0.1.2\x05\x10\x01B\x05\x01p\
-}\x01@\x01\x05county\0\0\x04\0\x05bytes\x01\x01\x01@\0\0w\x04\0\x06number\x01\x02\
-\x03\0\x1ctidegate:plugin/random@0.1.2\x05\x11\x01B\x0b\x02\x03\x02\x01\x01\x04\0\
-\x05error\x03\0\0\x01y\x04\0\x06secret\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04\
-names\0\x04\x04\0\x04open\x01\x05\x01p}\x01j\x01\x06\x01\x01\x01@\x01\x06secret\x03\
-\0\x07\x04\0\x06reveal\x01\x08\x03\0\x1dtidegate:plugin/secrets@0.1.2\x05\x12\x01\
-B\x13\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01p}\x01k\x02\x01j\x01\x03\x01\
-\x01\x01@\x02\x05stores\x03key\x02\0\x04\x04\0\x03get\x01\x05\x01kw\x01j\0\x01\x01\
-\x01@\x04\x05stores\x03key\x02\x05value\x02\x03ttl\x06\0\x07\x04\0\x03set\x01\x08\
-\x01j\x01\x7f\x01\x01\x01@\x02\x05stores\x03key\x02\0\x09\x04\0\x06delete\x01\x0a\
-\x01@\x05\x05stores\x03key\x02\x08expected\x03\x05value\x02\x03ttl\x06\0\x09\x04\
-\0\x0fcompare-and-set\x01\x0b\x01j\x01x\x01\x01\x01@\x04\x05stores\x03key\x02\x02\
-byx\x03ttl\x06\0\x0c\x04\0\x09increment\x01\x0d\x03\0\x18tidegate:plugin/kv@0.1.\
-2\x05\x13\x01B\x20\x02\x03\x02\x01\x05\x04\0\x05field\x03\0\0\x01m\x0b\x09forbid\
-den\x0finvalid-request\x0aunresolved\x0bunreachable\x03tls\x07timeout\x09too-lar\
-ge\x08protocol\x0dlimit-reached\x06closed\x0bwrong-phase\x04\0\x07failure\x03\0\x02\
-\x01p\x01\x01kw\x01r\x04\x06methods\x03urls\x07headers\x04\x07timeout\x05\x04\0\x07\
-request\x03\0\x06\x01r\x02\x06status{\x07headers\x04\x04\0\x08response\x03\0\x08\
-\x01y\x04\0\x04call\x03\0\x0a\x01p}\x01o\x02\x09\x0c\x01j\x01\x0d\x01\x03\x01@\x03\
-\x07request\x07\x04body\x0c\x05limity\0\x0e\x04\0\x04send\x01\x0f\x01j\x01\x0b\x01\
-\x03\x01@\x01\x07request\x07\0\x10\x04\0\x05begin\x01\x11\x01j\0\x01\x03\x01@\x02\
-\x04call\x0b\x04data\x0c\0\x12\x04\0\x05write\x01\x13\x01j\x01\x09\x01\x03\x01@\x01\
-\x04call\x0b\0\x14\x04\0\x06finish\x01\x15\x01k\x0c\x01j\x01\x16\x01\x03\x01@\x01\
-\x04call\x0b\0\x17\x04\0\x04read\x01\x18\x01@\x01\x04call\x0b\x01\0\x04\0\x05clo\
-se\x01\x19\x03\0!tidegate:plugin/http-client@0.1.2\x05\x14\x02\x03\0\x0f\x06secr\
-et\x01B#\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x15\x04\0\x06\
-secret\x03\0\x02\x01m\x04\x04sha1\x06sha256\x06sha384\x06sha512\x04\0\x04hash\x03\
-\0\x04\x01p}\x01q\x02\x05bytes\x01\x06\0\x06secret\x01\x03\0\x04\0\x03key\x03\0\x07\
-\x01r\x02\x06headers\x07payload\x06\x04\0\x03jws\x03\0\x09\x01m\x06\x09malformed\
-\x09algorithm\x0bunknown-key\x09signature\x0bunavailable\x0cinvalid-keys\x04\0\x09\
-jws-error\x03\0\x0b\x01q\x03\x04jwks\x01s\0\x03pem\x01s\0\x06shared\x01\x08\0\x04\
-\0\x04keys\x03\0\x0d\x01r\x03\x03urls\x07refreshw\x05stalew\x04\0\x07key-url\x03\
-\0\x0f\x01@\x02\x04hash\x05\x04data\x06\0\x06\x04\0\x06digest\x01\x11\x01j\x01\x06\
-\x01\x01\x01@\x03\x04hash\x05\x03key\x08\x04data\x06\0\x12\x04\0\x04hmac\x01\x13\
-\x01@\x02\x01a\x06\x01b\x06\0\x7f\x04\0\x05equal\x01\x14\x01j\x01\x7f\x01\x01\x01\
-@\x02\x01a\x06\x06secret\x03\0\x15\x04\0\x0dequals-secret\x01\x16\x01@\x02\x04ha\
-shs\x08password\x06\0\x15\x04\0\x0fverify-password\x01\x17\x01ps\x01j\x01\x0a\x01\
-\x0c\x01@\x03\x05tokens\x04keys\x0e\x0aalgorithms\x18\0\x19\x04\0\x0averify-jws\x01\
-\x1a\x01@\x03\x05tokens\x04keys\x10\x0aalgorithms\x18\0\x19\x04\0\x0everify-jws-\
-url\x01\x1b\x03\0\x1ctidegate:plugin/crypto@0.1.2\x05\x16\x04\0\x11tidegate:sdk/\
-host\x04\0\x0b\x0a\x01\0\x04host\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x13\x01p\x03\x01@\x01\x05edits\x14\0\x06\x04\0\x0cedit-headers\x01\x15\x04\0\x0d\
+prepare-edits\x01\x15\x03\0\x1etidegate:plugin/response@0.1.2\x05\x04\x02\x03\0\0\
+\x05field\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x05\
+\x04\0\x05field\x03\0\x02\x01p\x03\x01p}\x01j\0\x01\x01\x01@\x03\x06status{\x07h\
+eaders\x04\x04body\x05\0\x06\x04\0\x03set\x01\x07\x01@\x02\x06status{\x07headers\
+\x04\0\x06\x04\0\x05begin\x01\x08\x03\0\x1btidegate:plugin/reply@0.1.2\x05\x06\x01\
+B\x0e\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01p}\x01q\x04\x04text\x01s\0\x07\
+integer\x01x\0\x07boolean\x01\x7f\0\x05bytes\x01\x02\0\x04\0\x05value\x03\0\x03\x01\
+k\x04\x01@\x01\x04names\0\x05\x04\0\x03get\x01\x06\x01ks\x01@\x01\x04names\0\x07\
+\x04\0\x08get-text\x01\x08\x01j\0\x01\x01\x01@\x02\x04names\x05value\x04\0\x09\x04\
+\0\x03set\x01\x0a\x03\0\x20tidegate:plugin/attributes@0.1.2\x05\x07\x01B\x06\x01\
+m\x05\x05trace\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\
+\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x01@\x01\x05level\x01\0\x7f\
+\x04\0\x07enabled\x01\x03\x03\0\x19tidegate:plugin/log@0.1.2\x05\x08\x01B\x0b\x02\
+\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01o\x02ss\x04\0\x05label\x03\0\x02\x01p\
+\x03\x01j\0\x01\x01\x01@\x03\x04names\x06labels\x04\x06amountw\0\x05\x04\0\x05co\
+unt\x01\x06\x01@\x03\x04names\x06labels\x04\x05valueu\0\x05\x04\0\x05gauge\x01\x07\
+\x04\0\x07observe\x01\x07\x03\0\x1dtidegate:plugin/metrics@0.1.2\x05\x09\x01B\x03\
+\x01@\0\0w\x04\0\x03now\x01\0\x04\0\x09monotonic\x01\0\x03\0\x1btidegate:plugin/\
+clock@0.1.2\x05\x0a\x01B\x16\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01r\x03\
+\x06tokensw\x06periodw\x05burstw\x04\0\x06bucket\x03\0\x02\x01m\x02\x05route\x06\
+plugin\x04\0\x05scope\x03\0\x04\x01r\x04\x07allowed\x7f\x09remainingw\x0afull-af\
+terw\x0bretry-afterw\x04\0\x07outcome\x03\0\x06\x01r\x02\x05limitw\x06periodw\x04\
+\0\x06window\x03\0\x08\x01p}\x01j\x01\x07\x01\x01\x01@\x04\x05scope\x05\x03key\x0a\
+\x06bucket\x03\x04costw\0\x0b\x04\0\x04take\x01\x0c\x01@\x04\x05scope\x05\x03key\
+\x0a\x06window\x09\x04costw\0\x0b\x04\0\x0btake-window\x01\x0d\x01j\x01\x7f\x01\x01\
+\x01@\x04\x05scope\x05\x03key\x0a\x05limitw\x03ttlw\0\x0e\x04\0\x07acquire\x01\x0f\
+\x01j\0\x01\x01\x01@\x02\x05scope\x05\x03key\x0a\0\x10\x04\0\x07release\x01\x11\x03\
+\0\x1dtidegate:plugin/limiter@0.1.2\x05\x0b\x01B\x1c\x02\x03\x02\x01\x01\x04\0\x05\
+error\x03\0\0\x01q\x04\x04none\0\0\x09streaming\0\0\x06buffer\x01w\0\x04peek\x01\
+w\0\x04\0\x09body-mode\x03\0\x02\x01p}\x01q\x02\x05bytes\x01\x04\0\x09attribute\x01\
+s\0\x04\0\x04part\x03\0\x05\x01p\x06\x01o\x02s\x07\x01q\x03\x03set\x01\x08\0\x06\
+append\x01\x08\0\x06remove\x01s\0\x04\0\x0ddeclared-edit\x03\0\x09\x01ps\x01j\0\x01\
+\x01\x01@\x01\x07methods\x0b\0\x0c\x04\0\x07methods\x01\x0d\x01@\x01\x05paths\x0b\
+\0\x0c\x04\0\x05paths\x01\x0e\x01@\x01\x05names\x0b\0\x0c\x04\0\x07headers\x01\x0f\
+\x01@\x01\x04mode\x03\0\x0c\x04\0\x0crequest-body\x01\x10\x04\0\x0dresponse-body\
+\x01\x10\x01@\x01\x06periodw\0\x0c\x04\0\x04tick\x01\x11\x01p\x0a\x01@\x01\x05ed\
+its\x12\0\x0c\x04\0\x0cedit-request\x01\x13\x04\0\x0dedit-response\x01\x13\x03\0\
+\x1etidegate:plugin/interest@0.1.2\x05\x0c\x01B\x06\x02\x03\x02\x01\x01\x04\0\x05\
+error\x03\0\0\x01j\0\x01\x01\x01@\0\0\x02\x04\0\x0cskip-request\x01\x03\x04\0\x0d\
+skip-response\x01\x03\x03\0\x1atidegate:plugin/body@0.1.2\x05\x0d\x01B\x1a\x02\x03\
+\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\x02\x04\0\x04edit\x03\0\x02\x01\
+p}\x01k\x04\x01j\x01\x05\x01\x01\x01@\x01\x04names\0\x06\x04\0\x06header\x01\x07\
+\x01p\x04\x01j\x01\x08\x01\x01\x01@\x01\x04names\0\x09\x04\0\x0dheader-values\x01\
+\x0a\x01ps\x01j\x01\x0b\x01\x01\x01@\0\0\x0c\x04\0\x0cheader-names\x01\x0d\x01j\0\
+\x01\x01\x01@\x02\x04names\x05value\x04\0\x0e\x04\0\x0aset-header\x01\x0f\x04\0\x0d\
+append-header\x01\x0f\x01@\x01\x04names\0\x0e\x04\0\x0dremove-header\x01\x10\x01\
+p\x03\x01@\x01\x05edits\x11\0\x0e\x04\0\x0cedit-headers\x01\x12\x03\0\x1etidegat\
+e:plugin/trailers@0.1.2\x05\x0e\x01B\x12\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\
+\0\x01j\x01s\x01\x01\x01@\0\0\x02\x04\0\x05group\x01\x03\x01ps\x01j\x01\x04\x01\x01\
+\x01@\x01\x05groups\0\x05\x04\0\x05peers\x01\x06\x01j\0\x01\x01\x01@\x01\x05grou\
+ps\0\x07\x04\0\x0cchoose-group\x01\x08\x01@\x01\x04peers\0\x07\x04\0\x0bchoose-p\
+eer\x01\x09\x04\0\x04peer\x01\x03\x01j\x01y\x01\x01\x01@\0\0\x0a\x04\0\x07attemp\
+t\x01\x0b\x03\0\x1etidegate:plugin/upstream@0.1.2\x05\x0f\x01B\x17\x02\x03\x02\x01\
+\x01\x04\0\x05error\x03\0\0\x01j\x01{\x01\x01\x01@\0\0\x02\x04\0\x06status\x01\x03\
+\x01j\x01w\x01\x01\x01@\0\0\x04\x04\0\x0drequest-bytes\x01\x05\x04\0\x0eresponse\
+-bytes\x01\x05\x04\0\x08duration\x01\x05\x01kw\x01j\x01\x06\x01\x01\x01@\0\0\x07\
+\x04\0\x0dupstream-wait\x01\x08\x01ks\x01j\x01\x09\x01\x01\x01@\0\0\x0a\x04\0\x08\
+upstream\x01\x0b\x04\0\x04peer\x01\x0b\x01j\x01y\x01\x01\x01@\0\0\x0c\x04\0\x08a\
+ttempts\x01\x0d\x04\0\x07problem\x01\x0b\x03\0\x1dtidegate:plugin/outcome@0.1.2\x05\
+\x10\x01B\x05\x01p}\x01@\x01\x05county\0\0\x04\0\x05bytes\x01\x01\x01@\0\0w\x04\0\
+\x06number\x01\x02\x03\0\x1ctidegate:plugin/random@0.1.2\x05\x11\x01B\x0b\x02\x03\
+\x02\x01\x01\x04\0\x05error\x03\0\0\x01y\x04\0\x06secret\x03\0\x02\x01j\x01\x03\x01\
+\x01\x01@\x01\x04names\0\x04\x04\0\x04open\x01\x05\x01p}\x01j\x01\x06\x01\x01\x01\
+@\x01\x06secret\x03\0\x07\x04\0\x06reveal\x01\x08\x03\0\x1dtidegate:plugin/secre\
+ts@0.1.2\x05\x12\x01B\x13\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x01p}\x01k\x02\
+\x01j\x01\x03\x01\x01\x01@\x02\x05stores\x03key\x02\0\x04\x04\0\x03get\x01\x05\x01\
+kw\x01j\0\x01\x01\x01@\x04\x05stores\x03key\x02\x05value\x02\x03ttl\x06\0\x07\x04\
+\0\x03set\x01\x08\x01j\x01\x7f\x01\x01\x01@\x02\x05stores\x03key\x02\0\x09\x04\0\
+\x06delete\x01\x0a\x01@\x05\x05stores\x03key\x02\x08expected\x03\x05value\x02\x03\
+ttl\x06\0\x09\x04\0\x0fcompare-and-set\x01\x0b\x01j\x01x\x01\x01\x01@\x04\x05sto\
+res\x03key\x02\x02byx\x03ttl\x06\0\x0c\x04\0\x09increment\x01\x0d\x03\0\x18tideg\
+ate:plugin/kv@0.1.2\x05\x13\x01B\x20\x02\x03\x02\x01\x05\x04\0\x05field\x03\0\0\x01\
+m\x0b\x09forbidden\x0finvalid-request\x0aunresolved\x0bunreachable\x03tls\x07tim\
+eout\x09too-large\x08protocol\x0dlimit-reached\x06closed\x0bwrong-phase\x04\0\x07\
+failure\x03\0\x02\x01p\x01\x01kw\x01r\x04\x06methods\x03urls\x07headers\x04\x07t\
+imeout\x05\x04\0\x07request\x03\0\x06\x01r\x02\x06status{\x07headers\x04\x04\0\x08\
+response\x03\0\x08\x01y\x04\0\x04call\x03\0\x0a\x01p}\x01o\x02\x09\x0c\x01j\x01\x0d\
+\x01\x03\x01@\x03\x07request\x07\x04body\x0c\x05limity\0\x0e\x04\0\x04send\x01\x0f\
+\x01j\x01\x0b\x01\x03\x01@\x01\x07request\x07\0\x10\x04\0\x05begin\x01\x11\x01j\0\
+\x01\x03\x01@\x02\x04call\x0b\x04data\x0c\0\x12\x04\0\x05write\x01\x13\x01j\x01\x09\
+\x01\x03\x01@\x01\x04call\x0b\0\x14\x04\0\x06finish\x01\x15\x01k\x0c\x01j\x01\x16\
+\x01\x03\x01@\x01\x04call\x0b\0\x17\x04\0\x04read\x01\x18\x01@\x01\x04call\x0b\x01\
+\0\x04\0\x05close\x01\x19\x03\0!tidegate:plugin/http-client@0.1.2\x05\x14\x02\x03\
+\0\x0f\x06secret\x01B#\x02\x03\x02\x01\x01\x04\0\x05error\x03\0\0\x02\x03\x02\x01\
+\x15\x04\0\x06secret\x03\0\x02\x01m\x04\x04sha1\x06sha256\x06sha384\x06sha512\x04\
+\0\x04hash\x03\0\x04\x01p}\x01q\x02\x05bytes\x01\x06\0\x06secret\x01\x03\0\x04\0\
+\x03key\x03\0\x07\x01r\x02\x06headers\x07payload\x06\x04\0\x03jws\x03\0\x09\x01m\
+\x06\x09malformed\x09algorithm\x0bunknown-key\x09signature\x0bunavailable\x0cinv\
+alid-keys\x04\0\x09jws-error\x03\0\x0b\x01q\x03\x04jwks\x01s\0\x03pem\x01s\0\x06\
+shared\x01\x08\0\x04\0\x04keys\x03\0\x0d\x01r\x03\x03urls\x07refreshw\x05stalew\x04\
+\0\x07key-url\x03\0\x0f\x01@\x02\x04hash\x05\x04data\x06\0\x06\x04\0\x06digest\x01\
+\x11\x01j\x01\x06\x01\x01\x01@\x03\x04hash\x05\x03key\x08\x04data\x06\0\x12\x04\0\
+\x04hmac\x01\x13\x01@\x02\x01a\x06\x01b\x06\0\x7f\x04\0\x05equal\x01\x14\x01j\x01\
+\x7f\x01\x01\x01@\x02\x01a\x06\x06secret\x03\0\x15\x04\0\x0dequals-secret\x01\x16\
+\x01@\x02\x04hashs\x08password\x06\0\x15\x04\0\x0fverify-password\x01\x17\x01ps\x01\
+j\x01\x0a\x01\x0c\x01@\x03\x05tokens\x04keys\x0e\x0aalgorithms\x18\0\x19\x04\0\x0a\
+verify-jws\x01\x1a\x01@\x03\x05tokens\x04keys\x10\x0aalgorithms\x18\0\x19\x04\0\x0e\
+verify-jws-url\x01\x1b\x03\0\x1ctidegate:plugin/crypto@0.1.2\x05\x16\x04\0\x11ti\
+degate:sdk/host\x04\0\x0b\x0a\x01\0\x04host\x03\0\0\0G\x09producers\x01\x0cproce\
+ssed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

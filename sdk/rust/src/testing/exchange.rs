@@ -7,8 +7,9 @@ use super::fields::Fields;
 use super::imports::limiter::Key;
 use super::phase::Phase;
 use crate::attributes::Value;
+use crate::bindings::host::tidegate::plugin::interest::DeclaredEdit;
 use crate::bindings::host::tidegate::plugin::types::Edit;
-use crate::{Action, Reply};
+use crate::{Action, Part, Reply};
 
 /// One request, its attributes and its response.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Exchange {
     pub(super) status: u16,
     pub(super) response: Fields,
     pub(super) trailers: Fields,
+    /// What plugins want done to the response at their turn, by the host that they are in.
+    pub(super) prepared: BTreeMap<usize, Vec<Edit>>,
     pub(super) attributes: BTreeMap<String, Value>,
     pub(super) reply: Option<Reply>,
     /// The group that the route names.
@@ -127,14 +130,35 @@ impl Exchange {
     }
 
     /// Make the edits that the plugin declared in place of a call.
-    pub(super) fn make(&mut self, edits: &[Edit], phase: Phase) -> Action {
+    pub(super) fn make(&mut self, edits: &[DeclaredEdit], phase: Phase) -> Action {
+        let edits: Vec<Edit> = edits.iter().map(|edit| self.of_this(edit)).collect();
         let fields = match phase {
             Phase::ResponseHead => &mut self.response,
             _ => &mut self.request.fields,
         };
-        match fields.edit_all(edits) {
+        match fields.edit_all(&edits) {
             Ok(()) => Action::Proceed,
             Err(_) => Action::Fail,
+        }
+    }
+
+    fn of_this(&self, edit: &DeclaredEdit) -> Edit {
+        let value = |parts: &[Part]| -> Vec<u8> {
+            let text = |name: &String| {
+                self.attributes
+                    .get(name)
+                    .map(super::imports::attributes::as_text)
+            };
+            let parts = parts.iter().map(|part| match part {
+                Part::Bytes(bytes) => bytes.clone(),
+                Part::Attribute(name) => text(name).unwrap_or_default().into_bytes(),
+            });
+            parts.collect::<Vec<_>>().concat()
+        };
+        match edit {
+            DeclaredEdit::Set((name, parts)) => Edit::Set((name.clone(), value(parts))),
+            DeclaredEdit::Append((name, parts)) => Edit::Append((name.clone(), value(parts))),
+            DeclaredEdit::Remove(name) => Edit::Remove(name.clone()),
         }
     }
 
@@ -176,6 +200,7 @@ impl Exchange {
             status: 200,
             response: Fields::default(),
             trailers: Fields::default(),
+            prepared: BTreeMap::new(),
             attributes: built_in(),
             reply: None,
             route_upstream: "app".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::Instance;
@@ -47,6 +48,8 @@ pub(super) type Series = (String, BTreeMap<String, String>);
 /// assert_eq!(exchange.upstream(), "canary");
 /// ```
 pub struct Host {
+    /// Which of them it is: an exchange can pass several plugins.
+    pub(super) id: usize,
     /// The wall clock's start, since 1970.
     pub(super) epoch: Duration,
     /// How far time went on.
@@ -69,7 +72,9 @@ impl Host {
     /// A host that grants nothing by name. The time is 2026-01-01T00:00:00Z, and there is the
     /// upstream `app` with the peers `192.0.2.10:80` and `192.0.2.11:80`, which exchanges use.
     pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
         let mut host = Self {
+            id: COUNT.fetch_add(1, Ordering::Relaxed),
             epoch: Duration::from_secs(1_767_225_600),
             elapsed: Duration::ZERO,
             interest: Interests::default(),

@@ -195,10 +195,26 @@ impl<P: Plugin> Instance<P> {
         if !self.is_interested(exchange) {
             return Action::Proceed;
         }
+        let id = self.host.id;
+        let prepared = exchange.prepared.get(&id).cloned();
+        if phase == Phase::ResponseHead
+            && let Some(edits) = prepared
+        {
+            exchange.prepared.remove(&id);
+            // What is refused is left out.
+            let _ = exchange.response.edit_all(&edits);
+            return Action::Proceed;
+        }
         if let Some(edits) = self.host.interest.fixed_edits(phase) {
             return exchange.make(edits, phase);
         }
-        self.call(exchange, phase, handle)
+        let action = self.call(exchange, phase, handle);
+        if action == Action::Fail {
+            // As if it had not been called.
+            exchange.prepared.remove(&id);
+            exchange.prepared.extend(prepared.map(|edits| (id, edits)));
+        }
+        action
     }
 
     fn call<R>(

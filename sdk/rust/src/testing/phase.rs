@@ -62,13 +62,18 @@ impl Phase {
         )
     }
 
+    /// There is no response's head.
+    pub(super) fn prepares_response(self) -> bool {
+        matches!(self, Self::RequestBody { .. }) || self.edits_request()
+    }
+
     pub(super) fn skips_response_body(self) -> bool {
         matches!(self, Self::ResponseHead | Self::ResponseBody { .. }) || self.skips_request_body()
     }
 
     /// Nothing of a response was sent.
     pub(super) fn replies(self) -> bool {
-        matches!(self, Self::RequestBody { .. }) || self.edits_request() || self.edits_response()
+        self.prepares_response() || self.edits_response()
     }
 
     pub(super) fn chooses_upstream(self) -> bool {

@@ -11,13 +11,21 @@ struct Settings {
     methods: Option<Vec<String>>,
     paths: Option<Vec<String>>,
     headers: Option<Vec<String>>,
-    /// Fields to set in requests without a call, and their values.
+    /// Fields to set in requests without a call, and their values; a `$` before an attribute's name.
     edit_request: Option<Vec<(String, String)>>,
     /// The same in responses.
     edit_response: Option<Vec<(String, String)>>,
+    /// Fields to set in the response, said when the request comes.
+    prepare: Option<Vec<(String, String)>>,
+    /// Fail when the request comes, after that.
+    #[serde(default)]
+    fail: bool,
 }
 
-struct Interested;
+struct Interested {
+    prepare: Option<Edits>,
+    fail: bool,
+}
 
 #[plugin]
 impl Plugin for Interested {
@@ -34,17 +42,29 @@ impl Plugin for Interested {
             interest.headers(headers)?;
         }
         if let Some(fields) = config.edit_request {
-            interest.edit_request(&edits(fields))?;
+            interest.edit_request(declared(fields))?;
         }
         if let Some(fields) = config.edit_response {
-            interest.edit_response(&edits(fields))?;
+            interest.edit_response(declared(fields))?;
         }
-        Ok(Interested)
+        Ok(Interested {
+            prepare: config.prepare.map(edits),
+            fail: config.fail,
+        })
     }
 
     fn on_request(&self, request: &mut Request) -> Action {
         metrics::count("requests", &[], 1).ok();
         request.set_header("x-seen", "request").ok();
+        if let Some(edits) = &self.prepare
+            && let Err(error) = request.edit_response(edits)
+        {
+            log::error!("not prepared: {error}");
+            return Action::Fail;
+        }
+        if self.fail {
+            return Action::Fail;
+        }
         Action::Proceed
     }
 
@@ -59,6 +79,18 @@ fn edits(fields: Vec<(String, String)>) -> Edits {
     let mut edits = Edits::new();
     for (name, value) in fields {
         edits.set(name, value);
+    }
+    edits
+}
+
+/// `$route` is the attribute `route`; what stands before it is text.
+fn declared(fields: Vec<(String, String)>) -> DeclaredEdits {
+    let mut edits = DeclaredEdits::new();
+    for (name, value) in fields {
+        let (text, attribute) = value.split_once('$').unwrap_or((&value, ""));
+        let parts = [Part::bytes(text)].into_iter();
+        let attribute = (!attribute.is_empty()).then(|| Part::attribute(attribute));
+        edits.set(name, parts.chain(attribute));
     }
     edits
 }

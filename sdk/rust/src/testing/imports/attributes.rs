@@ -10,12 +10,16 @@ pub(crate) fn get(name: &str) -> Option<Value> {
 }
 
 pub(crate) fn get_text(name: &str) -> Option<String> {
-    Some(match get(name)? {
-        Value::Text(text) => text,
+    get(name).as_ref().map(as_text)
+}
+
+pub(in crate::testing) fn as_text(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
         Value::Boolean(truth) => truth.to_string(),
-        Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-    })
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
 }
 
 pub(crate) fn set(name: &str, value: &Value) -> Result<(), Error> {

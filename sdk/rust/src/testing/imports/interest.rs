@@ -6,7 +6,9 @@ use super::super::Exchange;
 use super::super::call::with;
 use super::super::fields::Fields;
 use super::super::phase::Phase;
+use crate::bindings::host::tidegate::plugin::interest::DeclaredEdit;
 use crate::bindings::host::tidegate::plugin::types::Edit;
+use crate::declared::known;
 use crate::{BodyMode, Error};
 
 pub(crate) fn methods(methods: &[String]) -> Result<(), Error> {
@@ -46,14 +48,24 @@ pub(crate) fn tick(period: u64) -> Result<(), Error> {
     declare(|interest| interest.tick = Some(period))
 }
 
-pub(crate) fn edit_request(edits: &[Edit]) -> Result<(), Error> {
-    Fields::check_all(edits)?;
+pub(crate) fn edit_request(edits: &[DeclaredEdit]) -> Result<(), Error> {
+    check_all(edits)?;
     declare(|interest| interest.request_edits = Some(edits.to_vec()))
 }
 
-pub(crate) fn edit_response(edits: &[Edit]) -> Result<(), Error> {
-    Fields::check_all(edits)?;
+pub(crate) fn edit_response(edits: &[DeclaredEdit]) -> Result<(), Error> {
+    check_all(edits)?;
     declare(|interest| interest.response_edits = Some(edits.to_vec()))
+}
+
+/// As far as they are known.
+fn check_all(edits: &[DeclaredEdit]) -> Result<(), Error> {
+    let edits = edits.iter().cloned().map(|edit| match edit {
+        DeclaredEdit::Set((name, parts)) => Edit::Set((name, known(&parts))),
+        DeclaredEdit::Append((name, parts)) => Edit::Append((name, known(&parts))),
+        DeclaredEdit::Remove(name) => Edit::Remove(name),
+    });
+    Fields::check_all(&edits.collect::<Vec<_>>())
 }
 
 fn within_limit(mode: BodyMode) -> Result<(), Error> {
@@ -82,8 +94,8 @@ pub(in crate::testing) struct Interests {
     pub(in crate::testing) request_body: BodyMode,
     pub(in crate::testing) response_body: BodyMode,
     pub(in crate::testing) tick: Option<Duration>,
-    request_edits: Option<Vec<Edit>>,
-    response_edits: Option<Vec<Edit>>,
+    request_edits: Option<Vec<DeclaredEdit>>,
+    response_edits: Option<Vec<DeclaredEdit>>,
 }
 
 impl Default for Interests {
@@ -103,7 +115,7 @@ impl Default for Interests {
 
 impl Interests {
     /// What is done in a phase in place of a call.
-    pub(in crate::testing) fn fixed_edits(&self, phase: Phase) -> Option<&[Edit]> {
+    pub(in crate::testing) fn fixed_edits(&self, phase: Phase) -> Option<&[DeclaredEdit]> {
         match phase {
             Phase::RequestHead => self.request_edits.as_deref(),
             Phase::ResponseHead => self.response_edits.as_deref(),

@@ -56,6 +56,16 @@ pub(crate) fn edit_headers(edits: &[Edit]) -> Result<(), Error> {
     })
 }
 
+pub(crate) fn prepare_edits(edits: &[Edit]) -> Result<(), Error> {
+    Fields::check_all(edits)?;
+    with(|current| {
+        let current = current.only(Phase::prepares_response)?;
+        let id = current.host.id;
+        current.exchange.prepared.insert(id, edits.to_vec());
+        Ok(())
+    })
+}
+
 /// Whether a response with this status never has a body (RFC 9110 §6.4.1).
 pub(in crate::testing) fn is_bodiless(status: u16) -> bool {
     matches!(status, 204 | 304)
