@@ -1,6 +1,6 @@
 //! Edits that a plugin declares in `configure`, or prepares for a response: made in its place, without a call.
 
-use crate::harness::{Origin, Proxy, get, with_header};
+use crate::harness::{Line, Origin, Proxy, get, with_header};
 
 use super::support::{bundled, echo_route, echoed, start, start_with, uncached};
 
@@ -130,31 +130,60 @@ async fn what_is_prepared_for_a_response_is_done_without_a_second_call() {
 }
 
 #[tokio::test]
-async fn what_is_prepared_in_vain_harms_nobody() {
-    // The upstream's head has room for one of them, which the plugin cannot know.
+async fn what_a_response_has_no_room_for_is_left_out() {
     let value = "x".repeat(20_000);
-    let open = "\n[plugin.interest]\non_failure = { error = \"open\" }\n";
-    let config = format!(r#"prepare = [["x-a", "{value}"], ["x-b", "{value}"], ["x-c", "1"]]"#);
-    let plugins = format!(r#"[{{ use = "interest", config = {{ {config} }} }}]"#);
-    let tight = proxy(&config).await;
-    let response = tight.get("/").await;
+    // The second has its turn with the response first. Neither can know of the other.
+    let plugins = format!(
+        r#"[{{ use = "interest", config = {{ prepare = [["x-a", "{value}"], ["x-b", "1"]] }} }},
+            {{ use = "interest", config = {{ prepare = [["x-c", "{value}"]] }} }}]"#
+    )
+    .replace('\n', " ");
+    let proxy = start(&["interest"], &echo_route("all", "/*", &plugins)).await;
+    let response = proxy.get("/").await;
     assert_eq!(response.status, 200);
-    assert_eq!(response.header("x-a"), value);
-    assert_eq!((response.header("x-b"), response.header("x-c")), ("", ""));
-    let failures =
-        r#"tidegate_plugin_failures_total{plugin="interest",phase="response-head",kind="error"}"#;
-    assert_eq!(tight.metric(failures).await, 1.0);
-
-    // Of a plugin that then failed, nothing is left.
-    let plugins = plugins.replace("prepare", "fail = true, prepare");
-    let failing = start(&["interest"], &(echo_route("all", "/*", &plugins) + open)).await;
-    let response = failing.get("/").await;
-    assert_eq!((response.status, response.header("x-a")), (200, ""));
+    assert_eq!(response.header("x-c"), value);
+    assert_eq!((response.header("x-a"), response.header("x-b")), ("", "1"));
+    let left_out = r#"tidegate_plugin_left_out_total{plugin="interest"}"#;
+    assert_eq!(proxy.metric(left_out).await, 1.0);
+    let failures = r#"tidegate_plugin_failures_total{plugin="interest"}"#;
+    assert_eq!(proxy.metric(failures).await, 0.0);
+    let fits = |line: &Line| line.text.contains("left out") && line.text.contains("`x-a`");
+    proxy.log_line("what was left out", fits).await;
+    let access = proxy.access_line("/").await;
+    assert!(access.text.contains("interest:left-out"), "{}", access.text);
 
     // What no head can have is refused at once.
-    let bad = r#"[{ use = "interest", config = { prepare = [["connection", "x"]] } }]"#;
-    let refused = start(&["interest"], &echo_route("all", "/*", bad)).await;
-    assert_eq!(refused.get("/").await.status, 503);
+    for bad in [
+        r#"["connection", "x"]"#.to_owned(),
+        format!(r#"["x-a", "{value}{value}"]"#),
+    ] {
+        let bad = format!(r#"[{{ use = "interest", config = {{ prepare = [{bad}] }} }}]"#);
+        let refused = start(&["interest"], &echo_route("all", "/*", &bad)).await;
+        assert_eq!(refused.get("/").await.status, 503);
+    }
+}
+
+#[tokio::test]
+async fn attributes_have_to_be_granted_and_parts_are_few() {
+    let proxy = proxy("edit_request = []").await;
+    let with = |edits: &str, allow: &str| {
+        let plugins =
+            format!(r#"[{{ use = "interest", config = {{ edit_request = [{edits}] }} }}]"#);
+        format!("[plugins]\nallow = [{allow}]\ncache = \"off\"\n")
+            + &echo_route("all", "/*", &plugins)
+    };
+    let one = r#"["x-a", "of $route"]"#;
+    let without = with(one, r#""metrics", "log""#);
+    let error = proxy.reload_refused(&without).await;
+    assert!(error.contains("attributes"), "{error}");
+    let many = vec![one; 600].join(",");
+    let granted = r#""metrics", "log", "attributes""#;
+    let error = proxy.reload_refused(&with(&many, granted)).await;
+    assert!(error.contains("limit"), "{error}");
+    let error = proxy
+        .reload_refused(&with(r#"["x-a", "$Route"]"#, granted))
+        .await;
+    assert!(error.contains("name"), "{error}");
 }
 
 /// Rules that read nothing but attributes need no call; one that does is called, in its direction.

@@ -33,7 +33,7 @@ deadline = "1s"
 allow = ["attributes", "log", "metrics", "clock", "limiter"]
 "#;
 
-/// In the order of the chain; the first needs no calls.
+/// In the order of the chain; the first two need no calls, the others are called with the request.
 const PLUGINS: [(&str, &str); 5] = [
     (
         "headers",

@@ -95,7 +95,8 @@ impl Attributes {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether an attribute can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= Attributes::NAME_MAX
         && name

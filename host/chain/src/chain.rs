@@ -208,6 +208,8 @@ impl Chain {
                 return verdict;
             }
         }
+        // Of plugins that left.
+        exchange.prepared.clear();
         Verdict::Proceed
     }
 
@@ -411,9 +413,7 @@ impl Chain {
         plugin.meters().called(phase, start.elapsed());
         exchange.phase = None;
         progress.skip(place, std::mem::take(&mut exchange.skips));
-        if answer.is_ok() {
-            exchange.settle_prepared(place);
-        }
+        exchange.settle_prepared(place);
         if answer != Ok(Action::Respond) {
             return answer;
         }

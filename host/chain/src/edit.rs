@@ -1,6 +1,7 @@
 //! Edits that a plugin makes to heads and attributes: checked, bounded, and undone when the plugin
 //! fails and its policy says that the request goes on without it.
 
+use crate::attributes::is_name;
 use crate::exchange::{Exchange, HeadLimits, Target};
 use crate::{Fields, Value};
 use bytes::Bytes;
@@ -107,6 +108,15 @@ impl CheckedEdit {
             | CheckedEdit::Remove(name) => name,
         }
     }
+
+    /// Bytes of the name and the value.
+    pub fn bytes(&self) -> usize {
+        let value = match self {
+            CheckedEdit::Set(_, value) | CheckedEdit::Append(_, value) => value.len(),
+            CheckedEdit::Remove(_) => 0,
+        };
+        self.name().as_str().len() + value
+    }
 }
 
 /// An edit that a plugin declared for every head.
@@ -127,6 +137,19 @@ pub enum Part {
     Bytes(Box<[u8]>),
     /// The text of this attribute.
     Attribute(Box<str>),
+}
+
+impl Part {
+    /// The text of an attribute.
+    ///
+    /// # Errors
+    /// No attribute has such a name.
+    pub fn attribute(name: &str) -> Result<Part, Refusal> {
+        if !is_name(name) {
+            return Err(Refusal::InvalidName);
+        }
+        Ok(Part::Attribute(name.into()))
+    }
 }
 
 impl DeclaredEdit {
@@ -155,13 +178,18 @@ impl DeclaredEdit {
 fn put_together(parts: &[Part], exchange: &Exchange) -> Result<HeaderValue, Refusal> {
     let mut value = Vec::with_capacity(64);
     for part in parts {
-        match part {
-            Part::Bytes(bytes) => value.extend_from_slice(bytes),
+        let text;
+        let more = match part {
+            Part::Bytes(bytes) => bytes,
             Part::Attribute(name) => {
-                let text = exchange.attribute_text(name);
-                value.extend_from_slice(text.unwrap_or_default().as_bytes());
+                text = exchange.attribute_text(name).unwrap_or_default();
+                text.as_bytes()
             }
+        };
+        if value.len() + more.len() > exchange.limits.bytes {
+            return Err(Refusal::LimitReached);
         }
+        value.extend_from_slice(more);
     }
     HeaderValue::from_maybe_shared(Bytes::from(value)).map_err(|_| Refusal::InvalidValue)
 }

@@ -107,17 +107,22 @@ pub struct HeadLimits {
     pub bytes: usize,
 }
 
-/// A decision of a plugin other than to go on.
+/// A decision of a plugin other than to go on, or what came of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The plugin.
     pub plugin: Arc<str>,
     /// The phase.
     pub phase: Phase,
-    /// `respond`, or the kind of failure such as `trap`.
+    /// `respond`, the kind of failure such as `trap`, or [`Note::LEFT_OUT`].
     pub what: &'static str,
-    /// What happened, of a failure.
+    /// What happened, but of `respond`.
     pub message: Option<String>,
+}
+
+impl Note {
+    /// What happened, where an edit that the plugin had prepared could not be made.
+    pub const LEFT_OUT: &'static str = "left-out";
 }
 
 /// A response that the proxy gives by itself.
@@ -253,17 +258,20 @@ impl Exchange {
     /// Make these edits of the response at the turn of the plugin that is being called, in its place.
     ///
     /// # Errors
-    /// [`Refusal::WrongPhase`] where it is too late for that.
+    /// [`Refusal::WrongPhase`] where it is too late for that, [`Refusal::LimitReached`] where no head has room for them.
     pub fn prepare_edits(&mut self, edits: Box<[CheckedEdit]>) -> Result<(), Refusal> {
         let phase = self.phase.ok_or(Refusal::WrongPhase)?;
         if !self.stage.may_prepare(phase) {
             return Err(Refusal::WrongPhase);
         }
+        if edits.iter().map(CheckedEdit::bytes).sum::<usize>() > self.limits.bytes {
+            return Err(Refusal::LimitReached);
+        }
         self.preparing = Some(edits);
         Ok(())
     }
 
-    /// The plugin at `place` answered: what it prepared counts, in place of what it prepared before.
+    /// What the plugin at `place` prepared counts, in place of what it prepared before.
     pub(crate) fn settle_prepared(&mut self, place: usize) {
         if let Some(edits) = self.preparing.take() {
             self.prepared.retain(|(of, _)| *of != place);

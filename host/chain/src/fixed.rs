@@ -2,7 +2,7 @@
 
 use crate::chain::Decision;
 use crate::{
-    Chain, CheckedEdit, Exchange, Failure, FailureKind, OnFailure, Phase, Progress, Target,
+    Chain, CheckedEdit, Exchange, Failure, FailureKind, Note, OnFailure, Phase, Progress, Target,
 };
 
 impl Chain {
@@ -40,8 +40,8 @@ impl Chain {
         self.settled(place, phase, failure, progress, exchange)
     }
 
-    /// Make the edits that the plugin at `place` prepared for this response. It meant well for a response that it did
-    /// not know: what is refused is left out.
+    /// Make the edits that the plugin at `place` prepared for this response. It did not know the response then, and is
+    /// not asked now: an edit that is refused is left out, whatever the policy.
     pub(crate) fn edit_as_prepared(
         &self,
         place: usize,
@@ -49,22 +49,27 @@ impl Chain {
         exchange: &mut Exchange,
     ) {
         let phase = Phase::ResponseHead;
+        let Some(plugin) = self.plugins().get(place) else {
+            return;
+        };
         exchange.phase = Some(phase);
         exchange.begin_edits(false);
-        let refused = edits.iter().find_map(|edit| {
-            let refusal = exchange.edit(Target::Response, edit.clone()).err()?;
-            Some((edit.name(), refusal))
-        });
-        exchange.phase = None;
-        if let Some(plugin) = self.plugins().get(place) {
-            plugin.meters().edited(phase);
+        let mut left_out = None;
+        for edit in edits {
+            if let Err(refusal) = exchange.edit(Target::Response, edit.clone()) {
+                left_out.get_or_insert((edit.name(), refusal));
+            }
         }
-        if let Some((name, refusal)) = refused {
-            let failure = Failure {
-                kind: FailureKind::Error,
-                message: format!("its edit of `{name}`, which it prepared, was refused: {refusal}"),
-            };
-            self.count(place, phase, &failure, exchange);
+        exchange.phase = None;
+        plugin.meters().edited(phase);
+        if let Some((name, refusal)) = left_out {
+            plugin.meters().left_out();
+            exchange.notes.push(Note {
+                plugin: plugin.name().clone(),
+                phase,
+                what: Note::LEFT_OUT,
+                message: Some(format!("its edit of `{name}`: {refusal}")),
+            });
         }
     }
 }

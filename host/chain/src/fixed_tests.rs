@@ -1,7 +1,7 @@
 //! Edits that are declared are as good as edits that are made in a call.
 
 use super::*;
-use crate::{CheckedEdit, DeclaredEdit, Facts, Fields, HeadLimits, Part, Value};
+use crate::{CheckedEdit, DeclaredEdit, Facts, Fields, HeadLimits, Note, Part, Value};
 use proptest::prelude::*;
 
 fn checked(edits: &[Edit<'_>]) -> Box<[CheckedEdit]> {
@@ -150,6 +150,21 @@ fn values_are_put_together_from_attributes_as_they_are_then() {
 }
 
 #[test]
+fn parts_name_attributes_and_their_values_are_bounded() {
+    for bad in ["", "A", "a b", &"a".repeat(65)] {
+        assert_eq!(Part::attribute(bad), Err(Refusal::InvalidName));
+    }
+    assert!(Part::attribute("proxy.tlv.ea").is_ok());
+    let mut tells = declares("b", &[], &[]);
+    let part = Part::attribute("route").unwrap();
+    tells.interest.request_edits = put_together("x-a", &vec![part; 100]);
+    let (_, status, exchange) = through(&chain(vec![tells]), with_route(&"r".repeat(1000)));
+    assert_eq!(status, 503);
+    let message = exchange.notes[0].message.as_deref().unwrap();
+    assert!(message.contains("limit"), "{message}");
+}
+
+#[test]
 fn a_value_that_comes_to_no_field_value_fails_by_the_policy() {
     for (on_error, status) in [(OnFailure::Open, 200), (OnFailure::Closed, 503)] {
         let mut tells = declares("b", &[], &[]);
@@ -200,44 +215,97 @@ fn what_a_plugin_prepared_is_made_at_its_turn() {
 }
 
 #[test]
-fn what_was_prepared_goes_before_what_is_declared_and_is_left_out_where_it_is_refused() {
-    let long: &'static [u8] = vec![b'x'; Exchange::default().limits.bytes].leak();
-    let edits: &'static [Edit<'static>] = vec![
-        Edit::Set("x-a", b"1"),
-        Edit::Set("x-b", long),
-        Edit::Set("x-c", b"1"),
-    ]
-    .leak();
-    let mut both = prepares("a", edits);
-    both.interest.response_edits = fixed(checked(&[Edit::Set("x-d", b"1")]));
-    let (_, status, exchange) = exchange_through(&chain(vec![both]));
-    assert_eq!((status, exchange.notes[0].what), (200, "error"));
+fn what_was_prepared_takes_the_place_of_what_is_declared_and_is_left_out_where_it_is_refused() {
+    let edits = |name| [Edit::Set(name, &[b'x'; 40])].map(|edit| edit.check().unwrap());
+    let turn = |name: &str, edits: Vec<CheckedEdit>| {
+        plugin(name, move |phase, exchange| {
+            if phase == Phase::RequestHead {
+                exchange.prepare_edits(edits.clone().into()).unwrap();
+            }
+            Ok(Action::Proceed)
+        })
+    };
+    let last = [Edit::Set("x-c", b"1"), Edit::Remove("x-d")].map(|edit| edit.check().unwrap());
+    let first = turn("a", [&edits("x-a")[..], &last].concat());
+    let mut second = turn("b", edits("x-b").into());
+    second.interest.response_edits = fixed(checked(&[Edit::Set("x-e", b"1")]));
+    let third = turn("c", vec![Edit::Set("x-d", b"1").check().unwrap()]);
+
+    let registry = prometheus::Registry::new();
+    let meters = Meters::register(&registry).unwrap();
+    let first = Scripted {
+        meters: meters.version(&"a".into(), &"1".into(), PhaseSet::default()),
+        ..first
+    };
+    let exchange = Exchange {
+        limits: HeadLimits {
+            count: 10,
+            bytes: 64,
+        },
+        ..Exchange::default()
+    };
+    let all = chain(vec![first, second, third]);
+    let (_, status, exchange) = through(&all, Box::new(exchange));
     let response = exchange.fields(Target::Response).unwrap();
-    let names: Vec<_> = response.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["x-a"]);
+    let mut names: Vec<_> = response.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!((status, names), (200, vec!["x-b", "x-c"]));
+    let note = &exchange.notes[0];
+    assert_eq!((&*note.plugin, note.what), ("a", Note::LEFT_OUT));
+    assert!(note.message.as_deref().unwrap().contains("`x-a`"));
+    let text = prometheus::TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .unwrap();
+    let line = r#"tidegate_plugin_left_out_total{plugin="a",version="1"} 1"#;
+    assert!(text.contains(line), "{text}");
+    assert!(!text.contains("failures"), "{text}");
+}
+
+#[test]
+fn more_than_a_head_may_have_cannot_be_prepared() {
+    let all = plugin("a", |phase, exchange| {
+        if phase == Phase::RequestHead {
+            let half = vec![b'x'; exchange.limits.bytes / 2];
+            let edits = checked(&[Edit::Append("x-a", &half), Edit::Append("x-a", &half)]);
+            let refused = exchange.prepare_edits(edits);
+            assert_eq!(refused, Err(Refusal::LimitReached));
+        }
+        Ok(Action::Proceed)
+    });
+    let (trace, _, _) = exchange_through(&chain(vec![all]));
+    assert_eq!(trace, "a<a>");
 }
 
 #[test]
 fn what_a_plugin_prepared_before_it_failed_does_not_count() {
-    let fails = plugin("a", |phase, exchange| match phase {
-        Phase::RequestHead => {
-            let edits = checked(&[Edit::Set("x-a", b"1")]);
-            exchange.prepare_edits(edits).unwrap();
-            Err(failure(FailureKind::Trap))
-        }
-        _ => Ok(Action::Proceed),
-    });
-    let open = Policy {
-        trap: OnFailure::Open,
-        ..Policy::default()
-    };
-    let fails = Scripted {
-        policy: open,
-        ..fails
-    };
-    let (_, status, exchange) = exchange_through(&chain(vec![fails, passes("b")]));
-    assert_eq!(status, 200);
-    assert!(exchange.fields(Target::Response).unwrap().is_empty());
+    for (on_trap, status) in [(OnFailure::Open, 200), (OnFailure::Closed, 503)] {
+        let mut fails = plugin("a", |phase, exchange| match phase {
+            Phase::RequestHead => {
+                let edits = checked(&[Edit::Set("x-a", b"1")]);
+                exchange.prepare_edits(edits).unwrap();
+                Ok(Action::Proceed)
+            }
+            Phase::UpstreamChoice => Err(failure(FailureKind::Trap)),
+            _ => Ok(Action::Proceed),
+        });
+        fails.policy.trap = on_trap;
+        let (all, mut exchange) = (chain(vec![fails, passes("b")]), with_route("r"));
+        let head = &exchange.request;
+        let begun = all.begin(head.method(), head.uri(), head.fields());
+        let mut progress = begun.unwrap();
+        block_on(all.request(&mut progress, &mut exchange));
+        assert_eq!(exchange.prepared.len(), 1);
+        exchange.stage.on(crate::Event::Choose).unwrap();
+        let verdict = block_on(all.upstream(Phase::UpstreamChoice, &mut progress, &mut exchange));
+        let got = verdict.reply().map_or(200, |reply| reply.status.as_u16());
+        assert_eq!(got, status);
+        let (head, ()) = http::Response::new(()).into_parts();
+        exchange.response = Some(Box::new(head));
+        exchange.stage.on(crate::Event::Respond).unwrap();
+        block_on(all.response(&mut progress, &mut exchange));
+        assert!(exchange.fields(Target::Response).unwrap().is_empty());
+        assert!(exchange.prepared.is_empty());
+    }
 }
 
 fn edits() -> impl Strategy<Value = Vec<CheckedEdit>> {

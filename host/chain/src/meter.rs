@@ -17,6 +17,7 @@ pub struct Meters {
     seconds: HistogramVec,
     skips: IntCounterVec,
     edited: IntCounterVec,
+    left_out: IntCounterVec,
     failures: IntCounterVec,
     live: Mutex<HashMap<Version, Weak<VersionMeters>>>,
 }
@@ -70,9 +71,16 @@ impl Meters {
             edited: IntCounterVec::new(
                 Opts::new(
                     "tidegate_plugin_edited_heads_total",
-                    "Heads that were edited in place of a call of the plugin, as it declared.",
+                    "Heads that were edited in place of a call of the plugin, as it declared or prepared.",
                 ),
                 &["plugin", "version", "phase"],
+            )?,
+            left_out: IntCounterVec::new(
+                Opts::new(
+                    "tidegate_plugin_left_out_total",
+                    "Responses without an edit that a plugin had prepared, as it was refused.",
+                ),
+                &["plugin", "version"],
             )?,
             failures: IntCounterVec::new(
                 Opts::new(
@@ -86,6 +94,7 @@ impl Meters {
         registry.register(Box::new(meters.seconds.clone()))?;
         registry.register(Box::new(meters.skips.clone()))?;
         registry.register(Box::new(meters.edited.clone()))?;
+        registry.register(Box::new(meters.left_out.clone()))?;
         registry.register(Box::new(meters.failures.clone()))?;
         Ok(Arc::new(meters))
     }
@@ -137,6 +146,7 @@ impl Meters {
         live.remove(&key);
         // A series that is not there needs no removal.
         let _ = self.skips.remove_label_values(&[plugin, version]);
+        let _ = self.left_out.remove_label_values(&[plugin, version]);
         for phase in Phase::ALL.map(Phase::name) {
             let _ = self.edited.remove_label_values(&[plugin, version, phase]);
             let _ = self.seconds.remove_label_values(&[plugin, version, phase]);
@@ -168,6 +178,12 @@ impl VersionMeters {
             let series = || self.all.edited.with_label_values(&labels());
             edited.get_or_init(series).inc();
         }
+    }
+
+    /// An edit that it had prepared could not be made.
+    pub fn left_out(&self) {
+        let labels = [&*self.plugin, &*self.version];
+        self.all.left_out.with_label_values(&labels).inc();
     }
 
     #[cfg(test)]

@@ -18,7 +18,7 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use tidegate_chain::{Body, Event, Exchange, Progress, Reply, Verdict};
+use tidegate_chain::{Body, Event, Exchange, Note, Progress, Reply, Verdict};
 
 /// The plugins of a request.
 pub(crate) type Shared = Arc<Mutex<Plugins>>;
@@ -150,6 +150,11 @@ impl Plugins {
             };
             let refuses =
                 matches!(verdict, Verdict::Refuse { plugin, .. } if *plugin == note.plugin);
+            let outcome = match note.what {
+                Note::LEFT_OUT => "what a plugin had prepared for the response is left out",
+                _ if refuses => "plugin failed, the request is refused",
+                _ => "plugin failed, going on without it",
+            };
             tracing::warn!(
                 plugin = &*note.plugin,
                 phase = note.phase.name(),
@@ -157,12 +162,7 @@ impl Plugins {
                 route = &*facts.route,
                 request = &*facts.request_id,
                 left_out = (left_out > 0).then_some(left_out),
-                "plugin failed, {}: {message}",
-                if refuses {
-                    "the request is refused"
-                } else {
-                    "going on without it"
-                },
+                "{outcome}: {message}",
             );
         }
     }

@@ -134,7 +134,7 @@ impl Canary {
         let secure = request.scheme() == "https";
         let mut edits = Edits::new();
         edits.append("set-cookie", cookie.value(target, secure));
-        if let Err(error) = request.edit_response(&edits) {
+        if let Err(error) = request.prepare_response(&edits) {
             log::warn!("the client is not told its target: {error}");
         }
     }

@@ -342,11 +342,11 @@ impl Template {
     }
 
     /// The value, where the host can put it together.
-    fn declared(&self, if_absent: IfAbsent) -> Option<Vec<tidegate_sdk::Part>> {
+    fn declared(&self, if_absent: IfAbsent) -> Option<Vec<ValuePart>> {
         let part = |part: &Part| match part {
-            Part::Text(text) => Some(tidegate_sdk::Part::bytes(text.as_str())),
+            Part::Text(text) => Some(ValuePart::bytes(text.as_str())),
             Part::Attribute(name) if if_absent == IfAbsent::Empty || is_always_there(name) => {
-                Some(tidegate_sdk::Part::attribute(name))
+                Some(ValuePart::attribute(name))
             }
             _ => None,
         };

@@ -161,7 +161,7 @@ impl RateLimit {
             let (remaining, reset) = (outcome.remaining, seconds(outcome.full_after));
             let told = set(&self.remaining, remaining)
                 .and_then(|()| set(&self.reset, reset))
-                .and_then(|()| request.edit_response(&self.fields(remaining, reset)));
+                .and_then(|()| request.prepare_response(&self.fields(remaining, reset)));
             if let Err(error) = told {
                 // The client misses advice, and nothing that it needs.
                 log::warn!("the response has no RateLimit fields: {error}");

@@ -13,9 +13,9 @@ use crate::field_name::check;
 /// always the same, are such edits as well.
 ///
 /// ```
-/// # use tidegate_sdk::{DeclaredEdits, Part};
+/// # use tidegate_sdk::{DeclaredEdits, ValuePart};
 /// let mut edits = DeclaredEdits::new();
-/// edits.set("x-served-by", [Part::bytes("edge, route "), Part::attribute("route")]);
+/// edits.set("x-served-by", [ValuePart::bytes("edge, route "), ValuePart::attribute("route")]);
 /// edits.remove("server");
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,16 @@ impl DeclaredEdits {
     pub fn remove(&mut self, name: impl Into<String>) -> &mut Self {
         self.0.push(DeclaredEdit::Remove(name.into()));
         self
+    }
+
+    /// Whether a value depends on attributes.
+    pub(crate) fn read_attributes(&self) -> bool {
+        self.0.iter().any(|edit| match edit {
+            DeclaredEdit::Set((_, parts)) | DeclaredEdit::Append((_, parts)) => {
+                parts.iter().any(|part| matches!(part, Part::Attribute(_)))
+            }
+            DeclaredEdit::Remove(_) => false,
+        })
     }
 
     /// The field of the first edit that no host accepts.

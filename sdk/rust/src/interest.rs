@@ -115,7 +115,7 @@ impl Interest {
     ///
     ///     fn configure(config: Config, interest: &mut Interest) -> Result<Self, Vec<ConfigError>> {
     ///         let mut edits = DeclaredEdits::new();
-    ///         edits.set("x-stage", [Part::bytes(config.stage), Part::bytes("-"), Part::attribute("route")]);
+    ///         edits.set("x-stage", [ValuePart::bytes(config.stage + "-"), ValuePart::attribute("route")]);
     ///         interest.edit_request(edits)?;
     ///         Ok(Stage)
     ///     }
@@ -154,6 +154,12 @@ fn declare_edits(
     function: fn(&[DeclaredEdit]) -> Result<(), Error>,
 ) -> Result<(), ConfigError> {
     function(edits.as_slice()).map_err(|error| {
+        if error == Error::Forbidden && edits.refused().is_none() && edits.read_attributes() {
+            let message = format!(
+                "its edits of {what} read attributes, which it is not allowed: add \"attributes\" to `allow`"
+            );
+            return ConfigError::at("", message);
+        }
         // The host says why, and not which.
         let field = edits.refused().map(|name| format!(" of `{name}`"));
         let field = field.unwrap_or_default();

@@ -343,7 +343,7 @@ mod time;
 mod trailers;
 mod upstream;
 
-pub use bindings::host::tidegate::plugin::interest::{BodyMode, Part};
+pub use bindings::host::tidegate::plugin::interest::{BodyMode, Part as ValuePart};
 pub use bindings::host::tidegate::plugin::types::{Action, BodyAction, ConfigError, Error};
 pub use body::{RequestBody, ResponseBody};
 pub use declared::DeclaredEdits;
@@ -364,8 +364,8 @@ pub use upstream::Upstream;
 pub mod prelude {
     pub use crate::kv::Store;
     pub use crate::{Action, BodyAction, BodyMode, ConfigError, CutOff, DeclaredEdits, Edits};
-    pub use crate::{Error, HeaderValue, Interest, Outcome, Part, Plugin, Reply, ReplyHead};
-    pub use crate::{Request, RequestBody};
+    pub use crate::{Error, HeaderValue, Interest, Outcome, Plugin, Reply, ReplyHead};
+    pub use crate::{Request, RequestBody, ValuePart};
     pub use crate::{Response, ResponseBody, Secret, Trailers, Upstream, plugin};
     pub use crate::{attributes, clock, crypto, http, kv, limiter, log, metrics, random, secrets};
     pub use serde::Deserialize;

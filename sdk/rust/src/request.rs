@@ -99,8 +99,9 @@ impl Request {
     }
 
     /// Say now what is to be done to this exchange's response: the host makes these edits at the plugin's turn, in
-    /// place of calling [`Plugin::on_response`], which costs a fraction of a call. The last call counts. An edit
-    /// that is refused then, as when the head has no room left, is left out with those after it.
+    /// place of calling [`Plugin::on_response`] and of what [`Interest::edit_response`](crate::Interest::edit_response)
+    /// declared, which costs a fraction of a call. The last list counts. An edit that is refused then, as when the
+    /// head has no room left, is left out; the proxy's log says so.
     ///
     /// ```
     /// # use tidegate_sdk::prelude::*;
@@ -112,7 +113,7 @@ impl Request {
     /// fn on_request(&self, request: &mut Request) -> Action {
     ///     let mut edits = Edits::new();
     ///     edits.set("x-asked-for", request.path());
-    ///     request.edit_response(&edits).map_or(Action::Fail, |()| Action::Proceed)
+    ///     request.prepare_response(&edits).map_or(Action::Fail, |()| Action::Proceed)
     /// }
     /// # }
     /// # let mut timing = Instance::<Timing>::configure("{}").unwrap();
@@ -124,8 +125,9 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// As for [`edit`](Self::edit), and then none of them is made; [`Error::WrongPhase`] once there is a response.
-    pub fn edit_response(&mut self, edits: &Edits) -> Result<(), Error> {
+    /// As for [`edit`](Self::edit), and then none of them is made; [`Error::LimitReached`] where they are larger than
+    /// any head may be; [`Error::WrongPhase`] once there is a response.
+    pub fn prepare_response(&mut self, edits: &Edits) -> Result<(), Error> {
         crate::host::response::prepare_edits(edits.as_slice())
     }
 

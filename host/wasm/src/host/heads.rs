@@ -82,7 +82,7 @@ pub(super) fn link_response(response: &mut LinkerInstance<'_, Host>) -> Result<(
     )?;
     response.func_wrap(
         "prepare-edits",
-        |mut host: Caller<'_>, (edits,): (Vec<WitEdit>,)| {
+        |mut host: Caller<'_>, (edits,): (Vec<WitEdit>,)| -> Answer<()> {
             if edits.len() > EDITS_MAX {
                 return Ok((Err(WitError::LimitReached),));
             }

@@ -142,6 +142,13 @@ impl Host {
         if edits.len() > EDITS_MAX {
             return Err(WitError::LimitReached);
         }
+        let parts = edits.iter().map(|edit| match edit {
+            WitDeclaredEdit::Set((_, parts)) | WitDeclaredEdit::Append((_, parts)) => parts.len(),
+            WitDeclaredEdit::Remove(_) => 0,
+        });
+        if parts.sum::<usize>() > EDITS_MAX {
+            return Err(WitError::LimitReached);
+        }
         let edits = edits.into_iter().map(|edit| match edit {
             WitDeclaredEdit::Set((name, parts)) => self.declared(
                 &name,
@@ -171,9 +178,6 @@ impl Host {
         fixed: for<'a> fn(&'a str, &'a [u8]) -> Edit<'a>,
         put_together: fn(HeaderName, Box<[Part]>) -> DeclaredEdit,
     ) -> std::result::Result<DeclaredEdit, WitError> {
-        if parts.len() > EDITS_MAX {
-            return Err(WitError::LimitReached);
-        }
         let mut bytes = Vec::new();
         let mut kept = Vec::with_capacity(parts.len());
         let mut varies = false;
@@ -188,7 +192,7 @@ impl Host {
                 }
                 WitPart::Attribute(name) => {
                     varies = true;
-                    Part::Attribute(name.into())
+                    Part::attribute(&name)?
                 }
             });
         }

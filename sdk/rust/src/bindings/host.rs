@@ -29,7 +29,8 @@ pub mod tidegate {
                 /// An argument out of its range: a status outside 200-599, a limit of zero.
                 InvalidArgument,
                 /// A name that the host keeps for itself: `host`, `content-length`, `transfer-encoding`,
-                /// `connection` and the other hop-by-hop fields, and the built-in attributes.
+                /// `connection` and the other hop-by-hop fields, and the built-in attributes. Or something that the
+                /// operator did not grant.
                 Forbidden,
                 /// A bound was reached: header count or size, attribute count or size, metric series.
                 LimitReached,
@@ -71,7 +72,8 @@ pub mod tidegate {
                         }
                         Error::Forbidden => {
                             "A name that the host keeps for itself: `host`, `content-length`, `transfer-encoding`,
-            `connection` and the other hop-by-hop fields, and the built-in attributes."
+            `connection` and the other hop-by-hop fields, and the built-in attributes. Or something that the
+            operator did not grant."
                         }
                         Error::LimitReached => {
                             "A bound was reached: header count or size, attribute count or size, metric series."
@@ -1075,8 +1077,8 @@ pub mod tidegate {
         }
         /// The head of the current response: the upstream's, or one that the proxy made itself.
         ///
-        /// Reads work from `on-response-head` on; before, every function answers `wrong-phase`. Edits work in
-        /// `on-response-head`, and in `on-response-body` while the head waits.
+        /// Reads work from `on-response-head` on. Edits work in `on-response-head`, and in `on-response-body` while the
+        /// head waits. Before, every function but `prepare-edits` answers `wrong-phase`.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod response {
             #[used]
@@ -1700,13 +1702,13 @@ pub mod tidegate {
             #[allow(unused_unsafe, clippy::all)]
             /// Say in an earlier phase what is to be done to this exchange's response: at the plugin's turn in
             /// `on-response-head` the host makes these edits itself, in this order, and does not call the plugin, which
-            /// costs a fraction of a call. It goes before `interest.edit-response`; the plugin need not export the phase.
-            /// An edit that is refused then, as when the head has no room left, is left out with those after it, and the
-            /// proxy's log says so.
+            /// costs a fraction of a call. It takes the place of `interest.edit-response`, too; the plugin need not export
+            /// the phase. An edit that is refused then, as when the head has no room left, is left out, and the proxy's log
+            /// says so: the plugin is not asked again, and its policy does not matter.
             ///
             /// Works in `on-request-head`, `on-request-body`, `on-upstream-choice` and `on-upstream-request`, while there
             /// is no response. The last call that is not refused counts; with an empty list, nothing happens in the
-            /// plugin's turn. At most 1024 edits.
+            /// plugin's turn. At most 1024 edits, with no more bytes than a head may have.
             #[allow(async_fn_in_trait)]
             pub fn prepare_edits(edits: &[Edit]) -> ::core::result::Result<(), Error> {
                 unsafe {
@@ -3603,7 +3605,7 @@ pub mod tidegate {
             /// them to `request.edit-headers` and answered `proceed`, or `fail` where that is refused, as it is when the
             /// head has no room left. With an empty list, nothing happens in this phase. The plugin need not export it.
             ///
-            /// The last call counts; one that is refused changes nothing. At most 1024 edits, and 1024 parts of a value.
+            /// The last call counts; one that is refused changes nothing. At most 1024 edits with 1024 parts in all.
             #[allow(async_fn_in_trait)]
             pub fn edit_request(
                 edits: &[DeclaredEdit],

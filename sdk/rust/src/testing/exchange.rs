@@ -7,9 +7,9 @@ use super::fields::Fields;
 use super::imports::limiter::Key;
 use super::phase::Phase;
 use crate::attributes::Value;
-use crate::bindings::host::tidegate::plugin::interest::DeclaredEdit;
+use crate::bindings::host::tidegate::plugin::interest::{DeclaredEdit, Part};
 use crate::bindings::host::tidegate::plugin::types::Edit;
-use crate::{Action, Part, Reply};
+use crate::{Action, Reply};
 
 /// One request, its attributes and its response.
 #[derive(Clone, Debug)]

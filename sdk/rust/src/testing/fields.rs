@@ -84,6 +84,13 @@ impl Fields {
         edits.iter().try_for_each(|edit| self.edit(edit))
     }
 
+    /// In order; what is refused is left out.
+    pub(super) fn edit_each(&mut self, edits: &[Edit]) {
+        for edit in edits {
+            let _ = self.edit(edit);
+        }
+    }
+
     fn remove(&mut self, name: &str) {
         self.0.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
     }

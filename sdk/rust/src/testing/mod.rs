@@ -196,13 +196,10 @@ impl<P: Plugin> Instance<P> {
             return Action::Proceed;
         }
         let id = self.host.id;
-        let prepared = exchange.prepared.get(&id).cloned();
         if phase == Phase::ResponseHead
-            && let Some(edits) = prepared
+            && let Some(edits) = exchange.prepared.remove(&id)
         {
-            exchange.prepared.remove(&id);
-            // What is refused is left out.
-            let _ = exchange.response.edit_all(&edits);
+            exchange.response.edit_each(&edits);
             return Action::Proceed;
         }
         if let Some(edits) = self.host.interest.fixed_edits(phase) {
@@ -210,9 +207,8 @@ impl<P: Plugin> Instance<P> {
         }
         let action = self.call(exchange, phase, handle);
         if action == Action::Fail {
-            // As if it had not been called.
+            // With either policy it has no turn with the response.
             exchange.prepared.remove(&id);
-            exchange.prepared.extend(prepared.map(|edits| (id, edits)));
         }
         action
     }

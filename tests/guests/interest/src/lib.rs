@@ -17,14 +17,10 @@ struct Settings {
     edit_response: Option<Vec<(String, String)>>,
     /// Fields to set in the response, said when the request comes.
     prepare: Option<Vec<(String, String)>>,
-    /// Fail when the request comes, after that.
-    #[serde(default)]
-    fail: bool,
 }
 
 struct Interested {
     prepare: Option<Edits>,
-    fail: bool,
 }
 
 #[plugin]
@@ -49,7 +45,6 @@ impl Plugin for Interested {
         }
         Ok(Interested {
             prepare: config.prepare.map(edits),
-            fail: config.fail,
         })
     }
 
@@ -57,12 +52,9 @@ impl Plugin for Interested {
         metrics::count("requests", &[], 1).ok();
         request.set_header("x-seen", "request").ok();
         if let Some(edits) = &self.prepare
-            && let Err(error) = request.edit_response(edits)
+            && let Err(error) = request.prepare_response(edits)
         {
             log::error!("not prepared: {error}");
-            return Action::Fail;
-        }
-        if self.fail {
             return Action::Fail;
         }
         Action::Proceed
@@ -88,8 +80,8 @@ fn declared(fields: Vec<(String, String)>) -> DeclaredEdits {
     let mut edits = DeclaredEdits::new();
     for (name, value) in fields {
         let (text, attribute) = value.split_once('$').unwrap_or((&value, ""));
-        let parts = [Part::bytes(text)].into_iter();
-        let attribute = (!attribute.is_empty()).then(|| Part::attribute(attribute));
+        let parts = [ValuePart::bytes(text)].into_iter();
+        let attribute = (!attribute.is_empty()).then(|| ValuePart::attribute(attribute));
         edits.set(name, parts.chain(attribute));
     }
     edits

@@ -60,6 +60,13 @@ pub(crate) fn edit_response(edits: &[DeclaredEdit]) -> Result<(), Error> {
 
 /// As far as they are known.
 fn check_all(edits: &[DeclaredEdit]) -> Result<(), Error> {
+    let parts = edits.iter().map(|edit| match edit {
+        DeclaredEdit::Set((_, parts)) | DeclaredEdit::Append((_, parts)) => parts.len(),
+        DeclaredEdit::Remove(_) => 0,
+    });
+    if parts.sum::<usize>() > 1024 {
+        return Err(Error::LimitReached);
+    }
     let edits = edits.iter().cloned().map(|edit| match edit {
         DeclaredEdit::Set((name, parts)) => Edit::Set((name, known(&parts))),
         DeclaredEdit::Append((name, parts)) => Edit::Append((name, known(&parts))),
