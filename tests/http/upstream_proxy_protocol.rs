@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Origin, Proxy, get, upstream};
+use crate::harness::{Authority, ECHO, Origin, Proxy, get, upstream};
 
 /// An origin that keeps what each connection begins with, up to the end of its first head, and answers every
 /// request with 204.
@@ -88,6 +88,48 @@ async fn a_connection_serves_one_client() {
     assert_eq!(origin.accepted(), 2, "kept for the client that it names");
     let begun = begun.lock().unwrap();
     assert_ne!(begun[0], begun[1]);
+}
+
+/// Towards another proxy of ours, which says who it was told that the client is.
+#[tokio::test]
+async fn with_tls_it_comes_first_and_a_connection_still_serves_one_client() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let authority = Authority::new();
+    let own = authority.issue(&["127.0.0.1"]);
+    own.write(folder.path(), "own");
+    let back = "
+[[listener]]
+name = \"back\"
+address = \"127.0.0.1:0\"
+proxy_protocol = { trust = [\"127.0.0.1\"] }
+tls = { certificates = [{ cert = \"own.pem\", key = \"own.key\" }] }
+[log]
+format = \"json\"
+access_attributes = [\"client.port\"]
+";
+    let back = Proxy::start_in(folder, &format!("{back}{ECHO}")).await;
+    for version in ["v1", "v2"] {
+        let folder = tempfile::TempDir::new().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), &authority.pem).unwrap();
+        let keys = format!(
+            "peers = [{:?}]\nproxy_protocol = \"{version}\"\ntls = {{ ca = \"ca.pem\" }}",
+            back.address()
+        );
+        let front = Proxy::start_in(folder, &upstream(&keys)).await;
+        let accepted = r#"tidegate_connections_total{listener="back"}"#;
+        let before = back.metric(accepted).await;
+        let (mut one, mut other) = (front.client().await, front.client().await);
+        let mut ports = Vec::new();
+        for (client, path) in [(&mut one, "/one"), (&mut other, "/other")] {
+            for _ in 0..3 {
+                assert_eq!(client.get(path).await.status, 200, "{version}");
+            }
+            let line = back.access_line(path).await;
+            ports.push(line.json()["attributes"]["client.port"].clone());
+        }
+        assert_eq!(back.metric(accepted).await - before, 2.0, "{version}");
+        assert_ne!(ports[0], ports[1], "{version}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 #![expect(unsafe_code, reason = "an allocator hands out memory")]
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::arch::wasm32::memory_grow;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
 
@@ -26,10 +27,104 @@ static ALLOCATOR: Allocator = Allocator {
 };
 
 /// One that takes what there is at first, be it less than a page.
-const fn in_small_steps() -> Dlmalloc {
-    let mut rest = Dlmalloc::new();
+const fn in_small_steps() -> Dlmalloc<Steps> {
+    let mut rest = Dlmalloc::new_with_allocator(Steps {
+        begun: Cell::new(false),
+        left: Cell::new((0, 0)),
+    });
     assert!(rest.set_granularity(GRANULARITY));
     rest
+}
+
+/// What dlmalloc takes memory from.
+struct Steps {
+    /// Whether what the linker left was looked at.
+    begun: Cell<bool>,
+    /// From where to where there is memory that nobody has.
+    left: Cell<(usize, usize)>,
+}
+
+impl Steps {
+    /// More memory, from where to where.
+    fn more(&self, size: usize) -> Option<(usize, usize)> {
+        if !self.begun.replace(true) {
+            let (start, end) = left_by_the_linker();
+            if end - start >= size {
+                return Some((start, end));
+            }
+        }
+        let pages = size.div_ceil(PAGE);
+        let before = memory_grow(0, pages);
+        if before == usize::MAX {
+            return None;
+        }
+        // The last bytes of the address space are left out: an end behind them would be 0.
+        let start = before * PAGE;
+        Some((start, start.saturating_add(pages * PAGE) & !(STEP - 1)))
+    }
+}
+
+#[cfg(target_os = "unknown")]
+fn left_by_the_linker() -> (usize, usize) {
+    unsafe extern "C" {
+        safe static __heap_base: u8;
+        safe static __heap_end: u8;
+    }
+    let start = (&raw const __heap_base).expose_provenance();
+    let end = (&raw const __heap_end).expose_provenance();
+    (start, end.max(start))
+}
+
+/// Elsewhere it can be somebody else's: with WASI, the C library's.
+#[cfg(not(target_os = "unknown"))]
+fn left_by_the_linker() -> (usize, usize) {
+    (0, 0)
+}
+
+// SAFETY: what the linker left, and what the memory grew by, is handed out once, from its beginning to its end.
+unsafe impl dlmalloc::Allocator for Steps {
+    fn alloc(&self, size: usize) -> (*mut u8, usize, u32) {
+        let (mut start, mut end) = self.left.get();
+        if end - start < size {
+            let Some((from, to)) = self.more(size) else {
+                return (null_mut(), 0, 0);
+            };
+            // Where it does not go on from there, somebody else has the memory between.
+            start = if from == end { start } else { from };
+            end = to;
+            if end - start < size {
+                return (null_mut(), 0, 0);
+            }
+        }
+        let next = (start + size).checked_next_multiple_of(HOST_PAGE);
+        let next = next.map_or(end, |next| next.min(end));
+        self.left.set((next, end));
+        (start as *mut u8, next - start, 0)
+    }
+
+    fn remap(&self, _: *mut u8, _: usize, _: usize, _: bool) -> *mut u8 {
+        null_mut()
+    }
+
+    fn free_part(&self, _: *mut u8, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn free(&self, _: *mut u8, _: usize) -> bool {
+        false
+    }
+
+    fn can_release_part(&self, _: u32) -> bool {
+        false
+    }
+
+    fn allocates_zeros(&self) -> bool {
+        true
+    }
+
+    fn page_size(&self) -> usize {
+        PAGE
+    }
 }
 
 /// Bytes between the sizes of two lists.
@@ -38,6 +133,10 @@ const STEP: usize = 16;
 const LISTS: usize = 32;
 /// What dlmalloc wants of memory is a multiple of this.
 const GRANULARITY: usize = 64;
+/// Bytes of a page of WebAssembly.
+const PAGE: usize = 64 << 10;
+/// Bytes that the host keeps, and copies once they are written to, together.
+const HOST_PAGE: usize = 4096;
 /// What dlmalloc aligns to without being asked.
 const ALIGN: usize = 8;
 
@@ -45,7 +144,7 @@ struct Allocator {
     /// Of pieces of `(index + 1) * STEP` bytes, the first; in each, the address of the next.
     lists: [Cell<*mut u8>; LISTS],
     /// Has everything else.
-    rest: UnsafeCell<Dlmalloc>,
+    rest: UnsafeCell<Dlmalloc<Steps>>,
 }
 
 // SAFETY: a module for this target has one thread (it is built without atomics).
@@ -55,7 +154,7 @@ impl Allocator {
     /// # Safety
     /// What is borrowed is not borrowed already: it is not kept beyond one call of dlmalloc, which calls nobody.
     #[expect(clippy::mut_from_ref, reason = "there is one thread")]
-    unsafe fn rest(&self) -> &mut Dlmalloc {
+    unsafe fn rest(&self) -> &mut Dlmalloc<Steps> {
         unsafe { &mut *self.rest.get() }
     }
 
