@@ -48,7 +48,8 @@ build: setup-run ## the proxy, as target/debug/tidegate
 
 # What the proxy does most was recorded while it served the bench: the compiler lays its code out for that, which saves a
 # fifth of the processor time outside the kernel. The file is named by its content, so that another one is another build.
-# Functions are found in it by names that hang on what is built and how, so both builds select the same.
+# Functions are found in it by names that hang on what is built and how, so both builds select the same, and what a crate
+# depends on makes them others.
 OPTIMISED = cargo build --locked --release -p tidegate --bin tidegate --target $(TRIPLE)
 TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 RECORD := host/tidegate/release.profdata.gz
@@ -61,6 +62,7 @@ release: setup-run ## the proxy with all optimisations, as target/optimised/tide
 	RUSTFLAGS="-Cprofile-use=$(RECORDED)" $(OPTIMISED)
 	@mkdir -p $(TARGET)/optimised
 	@ln -f $(TARGET)/$(TRIPLE)/release/tidegate $(TARGET)/optimised/tidegate
+	@.ci/record-fits $(RECORDED) $(TARGET)/optimised/tidegate
 
 PROFILED := $(TARGET)/profiled
 # Those of Rust itself, if they are installed, otherwise Debian's: as new as the compiler, or not much older.

@@ -400,12 +400,19 @@ fn address(address: IpAddr) -> String {
         if place > 0 {
             text.push('.');
         }
-        let digits = [octet / 100, octet / 10 % 10, octet % 10];
-        let leading = digits.iter().take(2).take_while(|digit| **digit == 0);
-        let digits = digits.iter().skip(leading.count());
-        text.extend(digits.map(|digit| char::from(b'0' + digit)));
+        if octet >= 100 {
+            text.push(digit(octet / 100));
+        }
+        if octet >= 10 {
+            text.push(digit(octet / 10 % 10));
+        }
+        text.push(digit(octet % 10));
     }
     text
+}
+
+fn digit(value: u8) -> char {
+    char::from(b'0' + value)
 }
 
 /// Names that plugins read and cannot set.

@@ -78,7 +78,7 @@ impl Meters {
             left_out: IntCounterVec::new(
                 Opts::new(
                     "tidegate_plugin_left_out_total",
-                    "Responses without an edit that a plugin had prepared, as it was refused.",
+                    "Responses without an edit that a plugin had prepared, because it was refused.",
                 ),
                 &["plugin", "version"],
             )?,

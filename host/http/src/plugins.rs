@@ -145,15 +145,17 @@ impl Plugins {
             let Some(message) = note.message.take() else {
                 continue;
             };
-            let Some(left_out) = FAILURES.pass() else {
+            let edit_left_out = note.what == Note::LEFT_OUT;
+            let throttle = if edit_left_out { &EDITS } else { &FAILURES };
+            let Some(left_out) = throttle.pass() else {
                 continue;
             };
             let refuses =
                 matches!(verdict, Verdict::Refuse { plugin, .. } if *plugin == note.plugin);
-            let outcome = match note.what {
-                Note::LEFT_OUT => "what a plugin had prepared for the response is left out",
-                _ if refuses => "plugin failed, the request is refused",
-                _ => "plugin failed, going on without it",
+            let outcome = match (edit_left_out, refuses) {
+                (true, _) => "an edit that a plugin had prepared is left out",
+                (false, true) => "plugin failed, the request is refused",
+                (false, false) => "plugin failed, going on without it",
             };
             tracing::warn!(
                 plugin = &*note.plugin,
@@ -170,6 +172,9 @@ impl Plugins {
 
 /// A plugin that fails with every request does not fill the log.
 static FAILURES: Throttle = Throttle::new();
+
+/// Nor does an upstream with heads that have no room.
+static EDITS: Throttle = Throttle::new();
 
 /// Let plugins work, unless the client goes away meanwhile: nobody would read what they wait for.
 ///

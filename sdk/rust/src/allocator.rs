@@ -36,7 +36,8 @@ const fn in_small_steps() -> Dlmalloc<Steps> {
     rest
 }
 
-/// What dlmalloc takes memory from.
+/// What dlmalloc takes memory from. It writes to the end of each piece that it gets, so small ones end with the page of the
+/// host that they need anyway; one that needs more gets all there is, to grow into.
 struct Steps {
     /// Whether what the linker left was looked at.
     begun: Cell<bool>,
@@ -64,7 +65,6 @@ impl Steps {
     }
 }
 
-#[cfg(target_os = "unknown")]
 fn left_by_the_linker() -> (usize, usize) {
     unsafe extern "C" {
         safe static __heap_base: u8;
@@ -73,12 +73,6 @@ fn left_by_the_linker() -> (usize, usize) {
     let start = (&raw const __heap_base).expose_provenance();
     let end = (&raw const __heap_end).expose_provenance();
     (start, end.max(start))
-}
-
-/// Elsewhere it can be somebody else's: with WASI, the C library's.
-#[cfg(not(target_os = "unknown"))]
-fn left_by_the_linker() -> (usize, usize) {
-    (0, 0)
 }
 
 // SAFETY: what the linker left, and what the memory grew by, is handed out once, from its beginning to its end.
@@ -92,12 +86,15 @@ unsafe impl dlmalloc::Allocator for Steps {
             // Where it does not go on from there, somebody else has the memory between.
             start = if from == end { start } else { from };
             end = to;
+            self.left.set((start, end));
             if end - start < size {
                 return (null_mut(), 0, 0);
             }
         }
-        let next = (start + size).checked_next_multiple_of(HOST_PAGE);
-        let next = next.map_or(end, |next| next.min(end));
+        let next = match (start + size).checked_next_multiple_of(HOST_PAGE) {
+            Some(next) if size <= HOST_PAGE => next.min(end),
+            _ => end,
+        };
         self.left.set((next, end));
         (start as *mut u8, next - start, 0)
     }

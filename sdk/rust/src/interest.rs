@@ -156,7 +156,7 @@ fn declare_edits(
     function(edits.as_slice()).map_err(|error| {
         if error == Error::Forbidden && edits.refused().is_none() && edits.read_attributes() {
             let message = format!(
-                "its edits of {what} read attributes, which it is not allowed: add \"attributes\" to `allow`"
+                "its edits of {what} read attributes, which it may not: add \"attributes\" to `allow`"
             );
             return ConfigError::at("", message);
         }
