@@ -40,6 +40,11 @@ impl Reader {
         matches!(self, Reader::Length(0) | Reader::Chunks(ChunkScan::Over, _))
     }
 
+    /// Whether it is known to go on after so many bytes more.
+    pub(super) fn is_longer_than(&self, bytes: usize) -> bool {
+        matches!(self, Reader::Length(left) if *left > bytes as u64)
+    }
+
     /// Take what there is of the body; empty, if that is nothing yet.
     pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Bytes, BadBody> {
         match self {

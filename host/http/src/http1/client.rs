@@ -1,5 +1,6 @@
 //! The client of a request: the request as it is read from it, the response as it is written to it.
 
+use super::again::Again;
 use super::body::{Reader, Writer};
 use super::client_head::{self, Closing};
 use super::deadline::Deadline;
@@ -26,9 +27,8 @@ use tokio_util::io::poll_read_buf;
 /// Room for what is read at once: of a head, and of a body.
 const HEAD_READ: usize = 2 * 1024;
 const BODY_READ: usize = 32 * 1024;
-
-/// As much of a request's body is kept, to be sent to another peer.
-const AGAIN_BYTES_MAX: usize = 64 * 1024;
+/// With less of a body, which has come with its head, more of it is looked for at once.
+const LITTLE: usize = 4 * 1024;
 
 /// How often a client is looked after that may still send its body.
 const GONE_INTERVAL: Duration = Duration::from_millis(25);
@@ -59,29 +59,6 @@ pub(super) struct Client {
     keeps: bool,
     received: usize,
     sent: usize,
-}
-
-/// What is kept of a request's body.
-#[derive(Default)]
-struct Again {
-    is_wanted: bool,
-    bytes: BytesMut,
-    /// There was more of it than is kept.
-    is_cut: bool,
-}
-
-impl Again {
-    fn keep(&mut self, data: &[u8]) {
-        if !self.is_wanted || self.is_cut {
-            return;
-        }
-        if self.bytes.len() + data.len() > AGAIN_BYTES_MAX {
-            self.is_cut = true;
-            self.bytes = BytesMut::new();
-        } else {
-            self.bytes.extend_from_slice(data);
-        }
-    }
 }
 
 /// Why there is no request.
@@ -185,18 +162,17 @@ impl Client {
 
     /// Keep the beginning of the request's body, from now on.
     pub(super) fn keep_body(&mut self) {
-        self.again.is_wanted = true;
+        self.again.want();
     }
 
     /// What was kept of it, unless more was taken since than is kept.
     pub(super) fn kept_body(&self) -> Option<Bytes> {
-        let kept = &self.again.bytes;
-        (!kept.is_empty()).then(|| Bytes::copy_from_slice(kept))
+        self.again.kept()
     }
 
     /// Whether more was taken than is kept.
     pub(super) fn is_kept_body_cut(&self) -> bool {
-        self.again.is_cut
+        self.again.is_cut()
     }
 
     /// The next data of the request's body; `None` at its end. Nothing is lost where this is dropped.
@@ -232,8 +208,14 @@ impl Client {
             let error = Error::because(ErrorType::ReadError, READING, error);
             Poll::Ready(Err(error))
         };
+        let mut gathers = self.body.is_longer_than(self.read.len());
         loop {
-            match self.body.take(&mut self.read) {
+            gathers &= (1..LITTLE).contains(&self.read.len());
+            let taken = match gathers {
+                true => Ok(Bytes::new()),
+                false => self.body.take(&mut self.read),
+            };
+            match taken {
                 Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Some(data))),
                 Ok(_) if self.body.is_over() => return Poll::Ready(Ok(None)),
                 Ok(_) => {}
@@ -244,8 +226,10 @@ impl Client {
             }
             self.read.reserve(BODY_READ);
             match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.read) {
+                Poll::Ready(Ok(1..)) => self.reading.clear(),
+                // What there is goes first.
+                Poll::Ready(Ok(0)) | Poll::Pending if gathers => gathers = false,
                 Poll::Ready(Ok(0)) => return failed(ErrorType::ConnectionClosed),
-                Poll::Ready(Ok(_)) => self.reading.clear(),
                 Poll::Ready(Err(error)) => return broken(error),
                 Poll::Pending => {
                     ready!(self.reading.poll(cx, self.read_timeout));

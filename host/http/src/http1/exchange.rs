@@ -11,6 +11,7 @@ use crate::peer::Peer;
 use crate::phase::{request_body, response, upstream_peer, upstream_request};
 use crate::plugins::internal;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::{HttpTask, ServerSession};
@@ -93,6 +94,11 @@ async fn pass(
     // Of a body that was read before, what there is of it; and the end of one that is over, or not there.
     if again.is_some() || is_sent {
         give(session, context, connection, again, is_sent).await?;
+    } else if let Some(data) = session.read_body_or_idle(false).now_or_never() {
+        // What has come already goes with the head.
+        let data = data.map_err(|error| error.into_down())?;
+        is_sent = session.is_body_done() || data.is_none();
+        give(session, context, connection, data, is_sent).await?;
     }
     loop {
         match step(session, connection, is_sent).await {

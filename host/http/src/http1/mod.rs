@@ -9,6 +9,7 @@
 //! 4. [`connection`] is what a peer is spoken with on, [`pool`] keeps it for the next request.
 //! 5. [`client_head`], [`head`], [`spelling`] and [`body`] are what stands on the wire, without sockets and clocks.
 
+mod again;
 mod body;
 mod client;
 mod client_head;
