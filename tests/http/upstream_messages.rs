@@ -249,3 +249,38 @@ async fn http_1_0_upstreams_end_bodies_with_the_connection() {
         );
     }
 }
+
+/// The head of an upload alone, and then a piece that had come with it, would be two packets more.
+#[tokio::test]
+async fn what_has_come_of_a_body_goes_with_the_head() {
+    let (first, mut read) = tokio::sync::mpsc::channel(1);
+    let origin = Origin::raw(move |mut stream: TcpStream| {
+        let first = first.clone();
+        async move {
+            let mut came = vec![0; 256 * 1024];
+            let mut count = stream.read(&mut came).await.unwrap_or_default();
+            let _ = first.send(came[..count].to_vec()).await;
+            let head = came.windows(4).position(|end| end == b"\r\n\r\n");
+            while count < head.unwrap_or_default() + 4 + 100_000 {
+                match stream.read(&mut came).await {
+                    Ok(more @ 1..) => count += more,
+                    _ => return,
+                }
+            }
+            let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&upstream(&format!("peers = [{:?}]", origin.address()))).await;
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    let mut request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n".to_vec();
+    request.extend(vec![b'x'; 100_000]);
+    client.write_all(&request).await.unwrap();
+    let first = read.recv().await.unwrap();
+    let head = first.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+    // Room for what is read with a request's head is less than this.
+    assert!(first.len() - head > 2048, "{} bytes", first.len() - head);
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 204");
+}

@@ -464,13 +464,7 @@ impl Chain {
         }
     }
 
-    pub(crate) fn count(
-        &self,
-        place: usize,
-        phase: Phase,
-        failure: &Failure,
-        exchange: &mut Exchange,
-    ) {
+    fn count(&self, place: usize, phase: Phase, failure: &Failure, exchange: &mut Exchange) {
         if let Some(plugin) = self.plugins.get(place) {
             plugin.meters().failed(phase, failure.kind);
             let message = Some(failure.message.clone());

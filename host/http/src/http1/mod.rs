@@ -4,7 +4,8 @@
 //! by channels. The phases are the same, and it has the exchanges with upstreams that speak HTTP/2.
 //!
 //! 1. [`serve`] reads one request after another, and takes each through the phases.
-//! 2. [`client`] is whom a request comes from and its response goes to, [`session`] shows it to phases and to Pingora.
+//! 2. [`client`] is whom a request comes from and its response goes to, [`session`] shows it to phases and to Pingora;
+//!    [`again`] keeps the beginning of its body for another peer.
 //! 3. [`exchange`] asks the peers: a head and its body to one of them, the response to the client.
 //! 4. [`connection`] is what a peer is spoken with on, [`pool`] keeps it for the next request.
 //! 5. [`client_head`], [`head`], [`spelling`] and [`body`] are what stands on the wire, without sockets and clocks.
